@@ -1,0 +1,60 @@
+//! The shape of a graph.
+
+use super::{Level, NodeId};
+use crate::error::ConfigError;
+
+/// The largest M.
+pub const MAX_M: usize = 128;
+/// The highest level a node can have. At M = 2 one node in 2^15 reaches it; at M = 16 none ever will.
+pub const MAX_LEVEL: Level = 15;
+/// The most nodes a graph can hold: ids are 31 bits wide, less the one that would read as an empty slot.
+pub const MAX_NODES: usize = (1 << 31) - 1;
+
+/// What a graph needs to know when it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GraphConfig {
+    /// M of the HNSW paper (Malkov and Yashunin 2016): the most links of a node on each level above 0; twice as many
+    /// on level 0. From 2 to [`MAX_M`].
+    pub m: usize,
+    /// The most nodes that the graph will ever hold. Storage is allocated as it fills, never beyond this; a true bound
+    /// therefore saves the slack of the last growth step.
+    pub capacity: usize,
+}
+
+impl GraphConfig {
+    /// A graph with this M, for up to [`MAX_NODES`] nodes.
+    pub const fn new(m: usize) -> Self {
+        GraphConfig { m, capacity: MAX_NODES }
+    }
+
+    /// The same, for up to `capacity` nodes.
+    pub const fn with_capacity(self, capacity: usize) -> Self {
+        GraphConfig { capacity, ..self }
+    }
+
+    /// The most links a node may have on `level`.
+    #[inline(always)]
+    pub const fn cap(&self, level: Level) -> usize {
+        if level == 0 { 2 * self.m } else { self.m }
+    }
+
+    /// Whether the values are usable.
+    ///
+    /// # Errors
+    /// Names the first value that is not.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if !(2..=MAX_M).contains(&self.m) {
+            return Err(ConfigError::M(self.m));
+        }
+        if self.capacity == 0 || self.capacity > MAX_NODES {
+            return Err(ConfigError::Capacity(self.capacity));
+        }
+        Ok(())
+    }
+
+    /// True if `node` is an id that this graph can give out.
+    #[inline(always)]
+    pub const fn holds(&self, node: NodeId) -> bool {
+        node.index() < self.capacity
+    }
+}

@@ -1,0 +1,30 @@
+//! What threads waited for.
+
+/// Counts of waiting and repeated work since the graph was made. A strategy leaves at zero what it cannot meet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contention {
+    /// Times a lock was found taken.
+    pub lock_waits: u64,
+    /// Compare-and-swap operations that lost to another thread.
+    pub cas_failures: u64,
+    /// Commits that were refused and repeated.
+    pub commit_conflicts: u64,
+    /// Times a reader had to look again because a list changed under it.
+    pub read_retries: u64,
+    /// Reads that were answered from an older version.
+    pub versions_walked: u64,
+}
+
+impl core::ops::Sub for Contention {
+    type Output = Contention;
+    /// What was added between two readings.
+    fn sub(self, earlier: Contention) -> Contention {
+        Contention {
+            lock_waits: self.lock_waits - earlier.lock_waits,
+            cas_failures: self.cas_failures - earlier.cas_failures,
+            commit_conflicts: self.commit_conflicts - earlier.commit_conflicts,
+            read_retries: self.read_retries - earlier.read_retries,
+            versions_walked: self.versions_walked - earlier.versions_walked,
+        }
+    }
+}

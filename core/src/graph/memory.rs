@@ -1,0 +1,69 @@
+//! Exact memory of a graph, by purpose.
+
+/// Bytes by category. Every byte that is allocated and not freed is in exactly one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryReport {
+    /// Vector rows in use.
+    pub vectors_bytes: usize,
+    /// Adjacency storage of nodes in use, all levels, with the empty slots inside their lists.
+    pub links_bytes: usize,
+    /// Allocated for growth and not yet used by any node or row.
+    pub slack_bytes: usize,
+    /// Node levels and states, and what leads from a node to its lists above level 0.
+    pub levels_bytes: usize,
+    /// Locks, versions, pointers and other costs of concurrency control, per node or per list.
+    pub sync_bytes: usize,
+    /// Ids that are kept beside the node number.
+    pub ids_bytes: usize,
+    /// Replaced and not yet freed.
+    pub retired_bytes: usize,
+    /// Old versions that a live snapshot may need.
+    pub snapshots_bytes: usize,
+    /// Search and insert scratch.
+    pub scratch_bytes: usize,
+    /// Fixed costs that do not grow with the number of nodes: spines, roots, registries.
+    pub fixed_bytes: usize,
+}
+
+impl MemoryReport {
+    /// The sum of all categories.
+    pub fn total(&self) -> usize {
+        self.vectors_bytes + self.overhead()
+    }
+
+    /// Everything that is not vector rows in use.
+    pub fn overhead(&self) -> usize {
+        self.links_bytes
+            + self.slack_bytes
+            + self.levels_bytes
+            + self.sync_bytes
+            + self.ids_bytes
+            + self.retired_bytes
+            + self.snapshots_bytes
+            + self.scratch_bytes
+            + self.fixed_bytes
+    }
+
+    /// [`MemoryReport::overhead`] as a percentage of `raw` bytes.
+    pub fn overhead_percent(&self, raw: usize) -> f64 {
+        if raw == 0 { 0.0 } else { 100.0 * self.overhead() as f64 / raw as f64 }
+    }
+}
+
+impl core::ops::Add for MemoryReport {
+    type Output = MemoryReport;
+    fn add(self, o: MemoryReport) -> MemoryReport {
+        MemoryReport {
+            vectors_bytes: self.vectors_bytes + o.vectors_bytes,
+            links_bytes: self.links_bytes + o.links_bytes,
+            slack_bytes: self.slack_bytes + o.slack_bytes,
+            levels_bytes: self.levels_bytes + o.levels_bytes,
+            sync_bytes: self.sync_bytes + o.sync_bytes,
+            ids_bytes: self.ids_bytes + o.ids_bytes,
+            retired_bytes: self.retired_bytes + o.retired_bytes,
+            snapshots_bytes: self.snapshots_bytes + o.snapshots_bytes,
+            scratch_bytes: self.scratch_bytes + o.scratch_bytes,
+            fixed_bytes: self.fixed_bytes + o.fixed_bytes,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The HNSW algorithm, written once.

@@ -1,0 +1,28 @@
+//! The only door to atomics, locks, tracked cells, epochs and threads.
+//!
+//! All code of this workspace that threads can race on takes its primitives from here. One private cfg decides what
+//! stands behind the door:
+//!
+//! | cfg | backend | used for |
+//! |---|---|---|
+//! | none | `std`, `parking_lot`, `crossbeam-epoch`, `arc-swap` | running |
+//! | `hnsw_loom` | `loom` | exhausting the interleavings and reorderings of small models |
+//!
+//! The cfg is set through `RUSTFLAGS` by `scripts/loom`, never by a cargo feature.
+//!
+//! Every atomic access is preceded by a comment of the form `// Release [site-name]: …`, which names the ordering, the
+//! site, its partner and what is ordered. Site names are unique in the workspace; `docs/orderings.md` lists them and the
+//! model that fails when the ordering is weakened.
+
+#[cfg(hnsw_loom)]
+mod loom;
+#[cfg(not(hnsw_loom))]
+mod std;
+
+#[cfg(hnsw_loom)]
+pub use self::loom::*;
+#[cfg(not(hnsw_loom))]
+pub use self::std::*;
+
+pub use ::std::sync::atomic::Ordering;
+pub use crossbeam_utils::CachePadded;

@@ -1,0 +1,74 @@
+//! The backend for running: the real primitives, re-exported or wrapped so thinly that nothing is left of it.
+
+pub use ::std::hint::spin_loop;
+pub use ::std::sync::Arc;
+pub use ::std::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, compiler_fence, fence,
+};
+pub use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Threads.
+pub mod thread {
+    pub use ::std::thread::{JoinHandle, scope, spawn, yield_now};
+}
+
+/// Cells whose accesses a model checker can see.
+pub mod cell {
+    /// [`core::cell::UnsafeCell`] with the two-closure interface of `loom`: reads and writes say which they are.
+    #[derive(Debug)]
+    #[repr(transparent)]
+    pub struct UnsafeCell<T: ?Sized>(core::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        /// A cell with this content.
+        #[inline(always)]
+        pub const fn new(value: T) -> Self {
+            UnsafeCell(core::cell::UnsafeCell::new(value))
+        }
+
+        /// Reads: the pointer is valid for shared access while no `with_mut` runs.
+        #[inline(always)]
+        pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+            f(self.0.get())
+        }
+
+        /// Writes: the pointer is valid for exclusive access while no other `with` or `with_mut` runs.
+        #[inline(always)]
+        pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            f(self.0.get())
+        }
+    }
+}
+
+/// Epoch-based reclamation: `crossbeam-epoch`.
+pub mod epoch {
+    pub use crossbeam_epoch::{Atomic, Guard, Owned, Shared, pin, unprotected};
+}
+
+/// A value that is replaced as a whole while others read it: `arc-swap`.
+#[derive(Debug)]
+pub struct Published<T>(arc_swap::ArcSwap<T>);
+
+impl<T> Published<T> {
+    /// With this first value.
+    pub fn new(value: Arc<T>) -> Self {
+        Published(arc_swap::ArcSwap::new(value))
+    }
+
+    /// The newest value. Wait-free.
+    #[inline]
+    pub fn load(&self) -> Arc<T> {
+        self.0.load_full()
+    }
+
+    /// Reads the newest value without touching its reference count. Wait-free.
+    #[inline]
+    pub fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
+        f(&self.0.load())
+    }
+
+    /// Replaces the value. What the caller did before is visible to whoever loads the new value.
+    pub fn store(&self, value: Arc<T>) {
+        self.0.store(value);
+    }
+}

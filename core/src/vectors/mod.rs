@@ -1,0 +1,112 @@
+//! Vector rows: where they are kept and how they are coded.
+//!
+//! A [`Vectors`] is an append-only store of rows. A row is written once, by the one thread that reserved its node, before
+//! that node is published; afterwards it never changes. So readers need no synchronisation of their own: whoever learned
+//! of a node through a link learned of its row with it.
+//!
+//! # Invariants
+//! - I1: row `i` is written at most once, between `reserve` and `publish` of node `i`.
+//! - I2: a row is read only by the thread that wrote it, or after the node was met in the graph (in a list, as entry point,
+//!   or as published in the in-flight registry).
+//!
+//! # Synchronisation
+//! None here: the edges of the graph (Release when a list that names the node is installed, Acquire when it is read) order
+//! the write of a row before every read.
+//!
+//! # Progress
+//! Reading is wait-free; growth is that of [`Segments`].
+//!
+//! # Memory
+//! Rows in segments, padded to cache lines; nothing is freed before the store is dropped.
+
+mod codec;
+
+pub use codec::{Codec, F32};
+
+use crate::error::VectorError;
+use crate::graph::NodeId;
+use crate::segments::Segments;
+use crate::sync::cell::UnsafeCell;
+
+/// One cache line of a row.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct Line(pub [f32; 16]);
+
+/// The store of all rows of an index.
+pub struct Vectors<C: Codec> {
+    codec: C,
+    rows: Segments<UnsafeCell<Line>>,
+}
+
+// SAFETY: the cells are written once before they are shared (I1, I2).
+unsafe impl<C: Codec> Sync for Vectors<C> {}
+
+impl<C: Codec> Vectors<C> {
+    /// An empty store for up to `capacity` rows.
+    pub fn new(codec: C, capacity: usize) -> Self {
+        let lines = codec.lines();
+        Vectors { codec, rows: Segments::new(lines, capacity, || UnsafeCell::new(Line([0.0; 16]))) }
+    }
+
+    /// The codec of the rows.
+    #[inline(always)]
+    pub fn codec(&self) -> &C {
+        &self.codec
+    }
+
+    /// Makes room for rows `0 .. rows`.
+    pub fn grow(&self, rows: usize) {
+        self.rows.grow(rows);
+    }
+
+    /// Writes the row of `node`.
+    ///
+    /// # Errors
+    /// When the vector is not usable; the row is then still unwritten.
+    ///
+    /// # Safety
+    /// The caller reserved `node`, has not published it, writes it once, and has grown the store to hold it.
+    pub unsafe fn write(&self, node: NodeId, vector: &[f32]) -> Result<(), VectorError> {
+        self.codec.check(vector)?;
+        let row = self.rows.row(node.index());
+        #[cfg(hnsw_loom)]
+        row.iter().for_each(|cell| cell.with_mut(|_| ()));
+        // SAFETY: only this thread knows the row (the caller's promise), so it may write all its lines. The cells of a row
+        // are contiguous and, outside model checking, have the layout of their content.
+        let lines = unsafe { core::slice::from_raw_parts_mut(row.as_ptr().cast_mut().cast::<Line>(), row.len()) };
+        self.codec.encode(vector, lines);
+        Ok(())
+    }
+
+    /// The address of the row of `node`.
+    ///
+    /// The pointer is valid, aligned to 64 bytes and the content constant while the store lives, **if** the node was met in
+    /// the graph or is the caller's own (I2); that is for the caller to know before it reads through it.
+    #[inline(always)]
+    pub fn row(&self, node: NodeId) -> *const Line {
+        #[cfg(hnsw_loom)]
+        self.rows.row(node.index()).iter().for_each(|cell| cell.with(|_| ()));
+        self.rows.row_ptr(node.index()).cast()
+    }
+
+    /// A copy of the vector of a node as it can be rebuilt from its row.
+    ///
+    /// # Safety
+    /// The node was met in the graph or is the caller's own (I2).
+    pub unsafe fn decode(&self, node: NodeId) -> Vec<f32> {
+        // SAFETY: the row is written and constant (I1, the caller's promise).
+        let lines = unsafe { core::slice::from_raw_parts(self.row(node), self.codec.lines()) };
+        self.codec.decode(lines)
+    }
+
+    /// Bytes allocated for rows.
+    pub fn allocated_bytes(&self) -> usize {
+        self.rows.allocated_bytes()
+    }
+
+    /// Bytes of the spine.
+    pub fn spine_bytes(&self) -> usize {
+        self.rows.spine_bytes()
+    }
+}

@@ -1,0 +1,3 @@
+//! `hnsw-lab`: measure how many cores share one HNSW graph.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Concurrency strategies for one HNSW graph. Each is a folder that implements [`hnsw_core::graph::Graph`]; none knows
+//! another.
+#![deny(missing_docs)]
