@@ -67,15 +67,24 @@ impl<T> Segments<T> {
     /// # Panics
     /// When `stride` or `capacity` is 0, or a row is larger than 1 GiB.
     pub fn new(stride: usize, capacity: usize, init: fn() -> T) -> Self {
+        Self::sized(stride, capacity, (capacity < crate::graph::MAX_NODES).then_some(capacity), init)
+    }
+
+    /// As [`Segments::new`], with segments sized for about `expected` rows, or for slow growth from nothing if that is not
+    /// known.
+    ///
+    /// # Panics
+    /// As [`Segments::new`].
+    pub fn sized(stride: usize, capacity: usize, expected: Option<usize>, init: fn() -> T) -> Self {
         assert!(stride > 0 && capacity > 0, "an array of nothing");
         let row_bytes = stride * size_of::<T>().max(1);
         assert!(row_bytes <= 1 << 30, "a row of {row_bytes} bytes");
         let few = MIN_SEGMENT_BYTES.div_ceil(row_bytes);
-        // With a real bound on the capacity the whole array fits the first octave, and a segment is a huge page if the
-        // array is large enough to deserve any: nothing is wasted, because the last segment ends at the capacity.
-        let bounded = capacity < crate::graph::MAX_NODES;
-        let octave = if bounded { capacity.div_ceil(OCTAVE) } else { 0 };
-        let huge = if bounded && capacity * row_bytes >= HUGE_PAGE { HUGE_PAGE.div_ceil(row_bytes) } else { 0 };
+        // If the size is known the whole array fits the first octave, and a segment is a huge page if the array is large
+        // enough to deserve any. Nothing is wasted where the bound is true, because the last segment ends at it.
+        let expected = expected.unwrap_or(0);
+        let octave = expected.div_ceil(OCTAVE);
+        let huge = if expected * row_bytes >= HUGE_PAGE { HUGE_PAGE.div_ceil(row_bytes) } else { 0 };
         let rows = few.max(octave).max(huge).next_power_of_two();
         let mut array = Segments {
             base_bits: rows.trailing_zeros(),

@@ -38,6 +38,22 @@ impl GraphConfig {
         if level == 0 { 2 * self.m } else { self.m }
     }
 
+    /// The number of nodes to expect: the capacity, if one was given.
+    pub fn expected_nodes(&self) -> Option<usize> {
+        (self.capacity < MAX_NODES).then_some(self.capacity)
+    }
+
+    /// The number of lists above level 0 to expect in a full graph, if a capacity was given: one in M nodes is above
+    /// level 0, one in M of those above level 1, and so on.
+    pub fn expected_upper(&self) -> Option<usize> {
+        self.expected_nodes().map(|n| n / (self.m - 1) + 1)
+    }
+
+    /// The most lists above level 0 that a graph can have.
+    pub const fn max_upper(&self) -> usize {
+        self.capacity.saturating_mul(MAX_LEVEL as usize)
+    }
+
     /// Whether the values are usable.
     ///
     /// # Errors

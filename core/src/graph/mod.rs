@@ -23,6 +23,7 @@ mod contention;
 mod links;
 mod memory;
 mod node;
+mod nodes;
 
 pub mod check;
 
@@ -31,6 +32,7 @@ pub use contention::Contention;
 pub use links::LinkBuf;
 pub use memory::MemoryReport;
 pub use node::{At, Entry, Level, Link, NodeId, NodeState};
+pub use nodes::Nodes;
 
 use crate::error::{ConfigError, Full};
 

@@ -144,7 +144,11 @@ impl Entry {
     /// The inverse of [`Entry::pack`].
     #[inline]
     pub const fn unpack(word: u64) -> Option<Entry> {
-        if word == Self::NONE { None } else { Some(Entry { node: NodeId(word as u32), level: (word >> 32) as Level }) }
+        if word == Self::NONE {
+            None
+        } else {
+            Some(Entry { node: NodeId(word as u32), level: (word >> 32) as Level })
+        }
     }
 }
 

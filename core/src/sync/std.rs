@@ -42,7 +42,7 @@ pub mod cell {
 
 /// Epoch-based reclamation: `crossbeam-epoch`.
 pub mod epoch {
-    pub use crossbeam_epoch::{Atomic, Guard, Owned, Shared, pin, unprotected};
+    pub use crossbeam_epoch::{Atomic, Guard, Owned, Pointable, Shared, pin, unprotected};
 }
 
 /// A value that is replaced as a whole while others read it: `arc-swap`.

@@ -74,7 +74,8 @@ impl<C: Codec> Vectors<C> {
         row.iter().for_each(|cell| cell.with_mut(|_| ()));
         // SAFETY: only this thread knows the row (the caller's promise), so it may write all its lines. The cells of a row
         // are contiguous and, outside model checking, have the layout of their content.
-        let lines = unsafe { core::slice::from_raw_parts_mut(row.as_ptr().cast_mut().cast::<Line>(), row.len()) };
+        let lines =
+            unsafe { core::slice::from_raw_parts_mut(row.as_ptr().cast_mut().cast::<Line>(), row.len()) };
         self.codec.encode(vector, lines);
         Ok(())
     }
