@@ -11,6 +11,9 @@ use core::fmt;
 /// Rows are padded to a multiple of this many floats: one cache line, one AVX-512 register.
 pub const LANES: usize = 16;
 
+/// Kernels fetch the lines of the row this many rows ahead of the one they compute; the caller fetches those of the first.
+pub const LOOKAHEAD: usize = 4;
+
 /// How far apart two vectors are. Smaller is nearer for all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Metric {

@@ -45,7 +45,7 @@ pub trait Codec: Send + Sync + Sized + 'static {
     /// A query that [`Codec::prepare`] can overwrite.
     fn query(&self) -> Self::Query;
 
-    /// Makes a checked vector ready to be compared.
+    /// Makes a checked vector ready to be compared. `query` may have served another codec of this type, of any dimension.
     fn prepare(&self, vector: &[f32], query: &mut Self::Query);
 
     /// The distances from a query to each row, into `out[..rows.len()]`.
@@ -85,6 +85,7 @@ impl F32 {
             for (x, y) in chunk.iter().zip(&mut line.0) {
                 *y = if scale == 1.0 { *x } else { (f64::from(*x) * scale) as f32 };
             }
+            line.0[chunk.len()..].fill(0.0);
         }
     }
 
@@ -153,6 +154,9 @@ impl Codec for F32 {
     }
 
     fn prepare(&self, vector: &[f32], query: &mut Self::Query) {
+        if query.len() != self.lines() {
+            *query = self.query();
+        }
         self.copy(vector, query);
     }
 

@@ -23,7 +23,6 @@ mod codec;
 
 pub use codec::{Codec, F32};
 
-use crate::error::VectorError;
 use crate::graph::NodeId;
 use crate::segments::Segments;
 use crate::sync::cell::UnsafeCell;
@@ -60,15 +59,11 @@ impl<C: Codec> Vectors<C> {
         self.rows.grow(rows);
     }
 
-    /// Writes the row of `node`.
-    ///
-    /// # Errors
-    /// When the vector is not usable; the row is then still unwritten.
+    /// Writes the row of `node` from a vector that the codec has checked.
     ///
     /// # Safety
     /// The caller reserved `node`, has not published it, writes it once, and has grown the store to hold it.
-    pub unsafe fn write(&self, node: NodeId, vector: &[f32]) -> Result<(), VectorError> {
-        self.codec.check(vector)?;
+    pub unsafe fn write(&self, node: NodeId, vector: &[f32]) {
         let row = self.rows.row(node.index());
         #[cfg(hnsw_loom)]
         row.iter().for_each(|cell| cell.with_mut(|_| ()));
@@ -77,7 +72,6 @@ impl<C: Codec> Vectors<C> {
         let lines =
             unsafe { core::slice::from_raw_parts_mut(row.as_ptr().cast_mut().cast::<Line>(), row.len()) };
         self.codec.encode(vector, lines);
-        Ok(())
     }
 
     /// The address of the row of `node`.
