@@ -157,6 +157,13 @@ fn kernels_say_what_they_are() {
     }
 }
 
+/// Run under `HNSW_ISA=...` to see each choice.
+#[test]
+fn the_environment_chooses_or_else_the_machine() {
+    let expected = Isa::from_env().ok().flatten().unwrap_or(Isa::detect());
+    assert_eq!(Kernels::new(Metric::L2, 128).isa(), expected);
+}
+
 #[test]
 fn kernels_of_another_machine_are_not_to_be_had() {
     let foreign = if cfg!(target_arch = "x86_64") { Isa::Neon } else { Isa::Avx2 };

@@ -26,7 +26,7 @@ pub enum IsaError {
     #[error("unknown instruction set {0:?}; HNSW_ISA takes one of {all}", all = names(&Isa::ALL))]
     Unknown(String),
     /// This machine lacks it.
-    #[error("HNSW_ISA asks for {0}, which this machine does not run; it runs {available}", available = names(&Isa::available()))]
+    #[error("HNSW_ISA asks for {0}, which this machine does not run; it runs {all}", all = names(&Isa::available()))]
     Unavailable(Isa),
 }
 
