@@ -4,7 +4,7 @@
 //! dear for a timing run. So nothing installs it unless asked: the feature `count-alloc` makes it the global allocator
 //! of the binary ([`counted`] then answers), and a test that needs it installs its own:
 //!
-//! ```
+//! ```standalone_crate
 //! use hnsw_lab::alloc::Counting;
 //! use std::alloc::System;
 //!

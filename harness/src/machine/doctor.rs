@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::clock::{self, Clock};
-use super::perf::{self, PerfError};
+use super::perf;
 use super::tree::Tree;
 use super::{Disturbance, Machine, Noise, available_memory, build, noise, pinning};
 
@@ -75,7 +75,7 @@ struct Trials {
     pinning: Result<usize, String>,
     disturbance: Disturbance,
     clock: Clock,
-    perf: Result<(), PerfError>,
+    perf: io::Result<()>,
     isa: String,
     isa_asked: Option<String>,
 }
@@ -351,24 +351,23 @@ fn count(number: f64) -> String {
     }
 }
 
-fn perf_events(tree: &Tree, counters: &Result<(), PerfError>) -> Judgement {
-    match counters {
-        Ok(()) => (Verdict::Ok, "hardware counters can be read".to_owned()),
-        Err(PerfError::Absent) => {
-            let text =
-                "no hardware counters here, as in most virtual machines; counts by the strategies remain";
-            (Verdict::Cannot, text.to_owned())
+fn perf_events(tree: &Tree, counters: &io::Result<()>) -> Judgement {
+    let Err(error) = counters else {
+        return (Verdict::Ok, "hardware counters can be read".to_owned());
+    };
+    let text = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::Unsupported => {
+            "no hardware counters here, as in most virtual machines; counts by the strategies remain"
+                .to_owned()
         }
-        Err(PerfError::Forbidden) => {
+        io::ErrorKind::PermissionDenied => {
             let level =
                 tree.text("proc/sys/kernel/perf_event_paranoid").unwrap_or_else(|| "unknown".to_owned());
-            let text = format!(
-                "forbidden (kernel.perf_event_paranoid is {level}; 2 or less, or CAP_PERFMON, allows it)"
-            );
-            (Verdict::Cannot, text)
+            format!("forbidden (kernel.perf_event_paranoid is {level}; 2 or less, or CAP_PERFMON, allows it)")
         }
-        Err(PerfError::Other(why)) => (Verdict::Cannot, why.clone()),
-    }
+        _ => format!("the system answers: {error}"),
+    };
+    (Verdict::Cannot, text)
 }
 
 fn scaling_fit(machine: &Machine) -> Judgement {

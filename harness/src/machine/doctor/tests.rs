@@ -149,7 +149,7 @@ fn load_theft_failed_pins_and_bad_clocks_are_told() {
     trials.disturbance = Disturbance { other_cores: Some(0.4), steal_share: Some(0.2), ..trials.disturbance };
     trials.pinning = Err("refused".to_owned());
     trials.clock = Clock { step: Duration::from_millis(15), cost_ns: 900.0 };
-    trials.perf = Err(PerfError::Forbidden);
+    trials.perf = Err(io::ErrorKind::PermissionDenied.into());
     assert_eq!(finding(&tree, &trials, "background load").0, Verdict::Limited);
     assert_eq!(finding(&tree, &trials, "steal time").0, Verdict::Limited);
     assert_eq!(finding(&tree, &trials, "pinning").0, Verdict::Cannot);
