@@ -334,7 +334,7 @@ fn lists_are_never_torn<G: Graph>() {
         session.found(Entry { node: NodeId::new(0), level: 2 })
     });
     let stop = &AtomicBool::new(false);
-    // Relaxed [test-stop]: ends loops.
+    // Relaxed [sessions-stop]: ends loops.
     let running = || !stop.load(Ordering::Relaxed);
     let (written, read) = thread::scope(|scope| {
         let writers = [1u32, 2].map(|seed| {
@@ -410,7 +410,7 @@ fn lists_are_never_torn<G: Graph>() {
         while Instant::now() < until && !reader.is_finished() {
             thread::yield_now();
         }
-        // Relaxed [test-stop-set]: ends loops.
+        // Relaxed [sessions-stop-set]: ends loops.
         stop.store(true, Ordering::Relaxed);
         (writers.map(|w| w.join().unwrap()).iter().sum::<usize>(), reader.join().unwrap())
     });
