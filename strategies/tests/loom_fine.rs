@@ -83,20 +83,20 @@ fn read_against_rewrite() {
 
 #[test]
 fn a_list_is_read_whole() {
-    model(3, "fine: read against rewrite", read_against_rewrite);
+    model(None, "fine: read against rewrite", read_against_rewrite);
 }
 
 #[test]
 fn a_list_read_whole_needs_the_acquire_of_the_lock() {
     expect_weak("list-lock", Ordering::Relaxed, || {
-        model(3, "fine: read against rewrite", read_against_rewrite);
+        model(None, "fine: read against rewrite", read_against_rewrite);
     });
 }
 
 #[test]
 fn a_list_read_whole_needs_the_release_of_the_lock() {
     expect_weak("list-unlock", Ordering::Relaxed, || {
-        model(3, "fine: read against rewrite", read_against_rewrite);
+        model(None, "fine: read against rewrite", read_against_rewrite);
     });
 }
 
@@ -118,20 +118,20 @@ fn rewrite_against_rewrite() {
 
 #[test]
 fn no_rewrite_is_lost() {
-    model(3, "fine: rewrite against rewrite", rewrite_against_rewrite);
+    model(None, "fine: rewrite against rewrite", rewrite_against_rewrite);
 }
 
 #[test]
 fn no_lost_rewrite_needs_the_acquire_of_the_lock() {
     expect_weak("list-lock", Ordering::Relaxed, || {
-        model(3, "fine: rewrite against rewrite", rewrite_against_rewrite);
+        model(None, "fine: rewrite against rewrite", rewrite_against_rewrite);
     });
 }
 
 #[test]
 fn no_lost_rewrite_needs_the_release_of_the_lock() {
     expect_weak("list-unlock", Ordering::Relaxed, || {
-        model(3, "fine: rewrite against rewrite", rewrite_against_rewrite);
+        model(None, "fine: rewrite against rewrite", rewrite_against_rewrite);
     });
 }
 
@@ -172,20 +172,20 @@ fn raise_against_search() {
 
 #[test]
 fn an_entry_point_is_ready_when_it_is_seen() {
-    model(3, "fine: raise against search", raise_against_search);
+    model(None, "fine: raise against search", raise_against_search);
 }
 
 #[test]
 fn a_ready_entry_point_needs_the_release_of_the_raise() {
     expect_weak("fine-entry-raise", Ordering::Relaxed, || {
-        model(3, "fine: raise against search", raise_against_search);
+        model(None, "fine: raise against search", raise_against_search);
     });
 }
 
 #[test]
 fn a_ready_entry_point_needs_the_acquire_of_the_search() {
     expect_weak("fine-entry", Ordering::Relaxed, || {
-        model(3, "fine: raise against search", raise_against_search);
+        model(None, "fine: raise against search", raise_against_search);
     });
 }
 
@@ -212,17 +212,18 @@ fn found_against_search() {
 
 #[test]
 fn the_first_entry_point_is_ready_when_it_is_seen() {
-    model(3, "fine: found against search", found_against_search);
+    model(None, "fine: found against search", found_against_search);
 }
 
 #[test]
 fn a_ready_first_entry_point_needs_the_release_of_the_founder() {
     expect_weak("fine-entry-found", Ordering::Relaxed, || {
-        model(3, "fine: found against search", found_against_search);
+        model(None, "fine: found against search", found_against_search);
     });
 }
 
-/// Proves: of two raises the higher one stays, whichever comes first, and no one sees the level sink.
+/// Proves: of two raises the higher one stays, whichever comes first, and no one sees the level sink. (No ordering makes it
+/// so, but that the level is compared and swapped in one step: there is nothing to weaken.)
 /// Failing, it would mean for a user: the top level of the index is lost, and searches walk the levels below from afar.
 fn raise_against_raise() {
     let world = World::new();
