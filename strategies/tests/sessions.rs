@@ -109,7 +109,7 @@ fn race<R: Send>(body: impl Fn(u32) -> R + Sync) -> Vec<R> {
 
 fn a_wrong_config_is_refused<G: Graph>() {
     assert_eq!(G::with_config(&GraphConfig::new(1)).err(), Some(ConfigError::M(1)));
-    assert_eq!(G::with_config(&GraphConfig::new(16).with_capacity(0)).err(), Some(ConfigError::Capacity(0)),);
+    assert_eq!(G::with_config(&GraphConfig::new(16).with_capacity(0)).err(), Some(ConfigError::Capacity(0)));
 }
 
 fn a_new_graph_is_empty<G: Graph>() {
