@@ -6,8 +6,8 @@
 use hnsw_core::graph::{At, GraphConfig, NodeId, Nodes};
 use hnsw_core::segments::Segments;
 
-/// Link slots in a cache line.
-pub(crate) const LINE: usize = 64 / size_of::<u32>();
+/// Link slots in a cache line. Models have no cache and want few slots.
+pub(crate) const LINE: usize = if cfg!(hnsw_loom) { 1 } else { 64 / size_of::<u32>() };
 
 /// Where the row of a list is.
 #[derive(Clone, Copy)]

@@ -13,13 +13,14 @@ static LIVE: AtomicUsize = AtomicUsize::new(0);
 // SAFETY: every call goes to the system allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // Relaxed [test-alloc] and [test-free]: counts, read by the thread that allocates.
+        // Relaxed [memory-test-alloc]: a count, read by the thread that allocates.
         LIVE.fetch_add(layout.size(), Ordering::Relaxed);
         // SAFETY: as the caller promises.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // Relaxed [memory-test-free]: as above.
         LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: as the caller promises.
         unsafe { System.dealloc(at, layout) }
@@ -30,7 +31,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 fn live() -> usize {
-    // Relaxed [test-live]: a count of the own thread.
+    // Relaxed [memory-test-live]: a count of the own thread.
     LIVE.load(Ordering::Relaxed)
 }
 

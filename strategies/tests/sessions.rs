@@ -9,6 +9,7 @@ use hnsw_core::graph::{
 use hnsw_core::sync::{AtomicBool, Ordering, thread};
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 macro_rules! suite {
@@ -45,6 +46,8 @@ macro_rules! properties {
 hnsw_strategies::for_each_strategy!(suite);
 
 const THREADS: u32 = 4;
+/// Rewrites of one thread in a race. Odd, so that the last one adds.
+const ROUNDS: u32 = 1_001;
 
 fn graph<G: Graph>(m: usize, capacity: usize) -> G {
     G::with_config(&GraphConfig::new(m).with_capacity(capacity)).unwrap()
@@ -90,11 +93,14 @@ fn nodes(range: core::ops::Range<u32>) -> impl Iterator<Item = NodeId> {
 
 /// Runs `body(thread)` on all threads at once and returns what they returned.
 fn race<R: Send>(body: impl Fn(u32) -> R + Sync) -> Vec<R> {
+    let (body, start) = (&body, &Barrier::new(THREADS as usize));
     thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|t| {
-                let body = &body;
-                scope.spawn(move || body(t))
+                scope.spawn(move || {
+                    start.wait();
+                    body(t)
+                })
             })
             .collect();
         threads.into_iter().map(|t| t.join().unwrap()).collect()
@@ -103,7 +109,7 @@ fn race<R: Send>(body: impl Fn(u32) -> R + Sync) -> Vec<R> {
 
 fn a_wrong_config_is_refused<G: Graph>() {
     assert_eq!(G::with_config(&GraphConfig::new(1)).err(), Some(ConfigError::M(1)));
-    assert_eq!(G::with_config(&GraphConfig::new(16).with_capacity(0)).err(), Some(ConfigError::Capacity(0)),);
+    assert_eq!(G::with_config(&GraphConfig::new(16).with_capacity(0)).err(), Some(ConfigError::Capacity(0)));
 }
 
 fn a_new_graph_is_empty<G: Graph>() {
@@ -228,30 +234,39 @@ fn a_rewrite_that_panics_leaves_the_list_unlocked_and_unchanged<G: Graph>() {
     }
 }
 
+/// All threads change one list, each only its own links: it removes them, or adds them to those of the others. So each finds
+/// its own links as it left them, unless a rewrite was lost.
 fn racing_rewrites_of_one_list_lose_nothing<G: Graph>() {
     const M: usize = 16;
-    let hub = NodeId::new(0);
-    for _ in 0..30 {
-        let graph = graph::<G>(M, 1);
-        graph.reserve(1, |_| 1).unwrap();
-        for level in 0..=1 {
-            let at = At::new(hub, level);
-            let each = GraphConfig::new(M).cap(level) as u32 / THREADS;
-            race(|t| {
-                for own in t * each..(t + 1) * each {
-                    edit(&graph, |session| {
-                        session.rewrite(at, |list, out| {
-                            out.copy_from(list);
-                            out.push(to(1 + own));
-                            Verdict::Replace
-                        })
-                    });
-                }
-            });
-            let mut all = links(&graph, at);
-            all.sort_unstable();
-            assert_eq!(all, (0..THREADS * each).map(|own| to(1 + own)).collect::<Vec<_>>());
-        }
+    let graph = graph::<G>(M, 1);
+    graph.reserve(1, |_| 1).unwrap();
+    for level in 0..=1 {
+        let at = At::new(NodeId::new(0), level);
+        let each = GraphConfig::new(M).cap(level) as u32 / THREADS;
+        race(|t| {
+            let own: Vec<Link> = (t * each..(t + 1) * each).map(|own| to(1 + own)).collect();
+            let mut left: &[Link] = &[];
+            for round in 0..ROUNDS {
+                let next = if round % 2 == 0 { &own[..] } else { &[] };
+                edit(&graph, |session| {
+                    session.rewrite(at, |list, out| {
+                        let (mine, others): (Vec<_>, Vec<_>) =
+                            list.iter().partition(|link| own.contains(link));
+                        assert_eq!(mine, left, "in round {round}");
+                        // Others get their chance between what this thread saw and what it does.
+                        if round % 8 == 0 {
+                            thread::yield_now();
+                        }
+                        next.iter().chain(&others).for_each(|&link| out.push(link));
+                        Verdict::Replace
+                    })
+                });
+                left = next;
+            }
+        });
+        let mut all = links(&graph, at);
+        all.sort_unstable();
+        assert_eq!(all, (0..THREADS * each).map(|own| to(1 + own)).collect::<Vec<_>>());
     }
 }
 
@@ -320,8 +335,9 @@ fn one_of_many_removes_a_node<G: Graph>() {
 
 /// Contract P6: two threads insert nodes and shorten, lengthen and reorder the lists of others, while one reads.
 fn lists_are_never_torn<G: Graph>() {
-    const M: usize = 4;
-    const FIRST: u32 = 32;
+    const M: usize = 16;
+    /// The hubs: few, so that readers and writers meet.
+    const FIRST: u32 = 3;
     const CAPACITY: u32 = 20_000;
     fn level(node: NodeId) -> Level {
         if node.get() < FIRST { 2 } else { [0, 0, 1, 0, 2][node.index() % 5] }
@@ -334,7 +350,7 @@ fn lists_are_never_torn<G: Graph>() {
         session.found(Entry { node: NodeId::new(0), level: 2 })
     });
     let stop = &AtomicBool::new(false);
-    // Relaxed [test-stop]: ends loops.
+    // Relaxed [sessions-stop]: ends loops.
     let running = || !stop.load(Ordering::Relaxed);
     let (written, read) = thread::scope(|scope| {
         let writers = [1u32, 2].map(|seed| {
@@ -367,6 +383,9 @@ fn lists_are_never_torn<G: Graph>() {
                         let keep = below(config.cap(level) as u32) as usize;
                         edit(graph, |session| {
                             session.rewrite(At::new(hub, level), |list, out| {
+                                if keep == 0 {
+                                    thread::yield_now();
+                                }
                                 out.push(Link::to(node));
                                 let others = list.iter().filter(|link| link.node() != node);
                                 others.take(keep).for_each(|&link| out.push(link));
@@ -410,7 +429,7 @@ fn lists_are_never_torn<G: Graph>() {
         while Instant::now() < until && !reader.is_finished() {
             thread::yield_now();
         }
-        // Relaxed [test-stop-set]: ends loops.
+        // Relaxed [sessions-stop-set]: ends loops.
         stop.store(true, Ordering::Relaxed);
         (writers.map(|w| w.join().unwrap()).iter().sum::<usize>(), reader.join().unwrap())
     });

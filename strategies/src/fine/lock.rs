@@ -8,7 +8,7 @@ const TAKEN: u8 = 1;
 /// Looks at a taken lock before the thread gives up its core: a few microseconds. Readers hold a list for tens of
 /// nanoseconds and writers for as long as their closure takes, so a list that stays taken for longer is being pruned or
 /// belongs to a thread that is not running.
-const SPINS: u32 = if cfg!(hnsw_loom) { 0 } else { 128 };
+const SPINS: u32 = 128;
 
 /// A free lock.
 pub(super) fn free() -> AtomicU8 {
