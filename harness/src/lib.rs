@@ -1,5 +1,10 @@
-//! The library behind the `hnsw-lab` binary.
+//! The parts of the `hnsw-lab` binary, as a library so that tests can reach them.
+//!
+//! - [`data`]: data sets: the embedded one, files, generators, exact ground truth.
+//! - [`machine`]: what this machine is, where threads run, when a trial cannot be trusted.
+//! - [`alloc`]: bytes allocated, bytes resident.
 #![deny(missing_docs)]
 
 pub mod alloc;
+pub mod data;
 pub mod machine;

@@ -1,0 +1,33 @@
+//! Data sets: where vectors, queries and the right answers come from.
+//!
+//! - [`Dataset`]: checked vectors and queries with a metric, a digest and, if known, the [`Truth`].
+//! - [`embedded()`]: the real data set that is part of the binary.
+//! - [`load`]: a folder (`base.*`, `query.*`, `gt.*`) or single files, in the formats of [`Format`].
+//! - [`generate`]: seeded sets that are the same on every machine.
+//! - [`Truth`]: exact nearest neighbours, computed in parallel and kept in a [`TruthCache`]; they score recall.
+//! - [`cmd`]: the `data` subcommand.
+//!
+//! Files are never trusted: a reader checks that what a header announces is what the file holds before it allocates, and
+//! everything wrong with a file is one [`ReadError`] that says where and what to do.
+
+mod cache;
+pub mod cmd;
+mod dataset;
+mod embedded;
+mod error;
+mod folder;
+pub mod generate;
+pub mod inspect;
+mod npy;
+mod read;
+mod truth;
+mod write;
+
+pub use cache::TruthCache;
+pub use dataset::{Dataset, DatasetError, TruthSource};
+pub use embedded::embedded;
+pub use error::{Problem, ReadError};
+pub use folder::{LoadError, LoadOptions, load};
+pub use read::{Element, Format, Matrix, read_ids, read_ids_from, read_vectors, read_vectors_from};
+pub use truth::{Truth, TruthError, Watch};
+pub use write::{write_fvecs, write_ivecs};
