@@ -6,6 +6,8 @@
 //! | `sequential` | [`Sequential`] | in place | one lock for a whole session, alone | the same |
 //! | `coarse` | [`Coarse`] | in place | one lock for a whole session, shared | one lock for a whole session, alone |
 //! | `fine` | [`Fine`] | in place | lock one list, copy it | lock one list, change it |
+//! | `lockfree` | [`LockFree`] | immutable blocks behind 32-bit handles | one load, wait-free | copy, compare-and-swap |
+//! | `mvcc` | [`Mvcc`] | newest version in place, older ones on a chain | never wait; or a snapshot | prepare alone, commit in groups |
 //!
 //! [`for_each_strategy!`] is the one list of them; tests, sweeps and tables are made from it. The building blocks that
 //! several strategies share are `lists` (arrays with one row per adjacency list) and [`table`] (a plain graph for whoever
@@ -15,11 +17,15 @@
 pub mod coarse;
 pub mod fine;
 mod lists;
+pub mod lockfree;
+pub mod mvcc;
 pub mod sequential;
 pub mod table;
 
 pub use coarse::Coarse;
 pub use fine::Fine;
+pub use lockfree::LockFree;
+pub use mvcc::Mvcc;
 pub use sequential::Sequential;
 
 /// Calls the macro `$callback` with the list of all strategies, `(name, type), …`.
@@ -37,7 +43,9 @@ macro_rules! for_each_strategy {
         $callback! {
             (sequential, $crate::Sequential),
             (coarse, $crate::Coarse),
-            (fine, $crate::Fine)
+            (fine, $crate::Fine),
+            (lockfree, $crate::LockFree),
+            (mvcc, $crate::Mvcc)
         }
     };
 }
