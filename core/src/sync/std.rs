@@ -38,6 +38,26 @@ pub mod cell {
             f(self.0.get())
         }
     }
+
+    /// A value that is written before it is shared and only read from then on, until it is dropped. Under a model checker
+    /// both halves of that are checked; here nothing is left of it.
+    #[derive(Debug)]
+    #[repr(transparent)]
+    pub struct Frozen<T>(T);
+
+    impl<T> Frozen<T> {
+        /// With this value for good.
+        #[inline(always)]
+        pub const fn new(value: T) -> Self {
+            Frozen(value)
+        }
+
+        /// The value.
+        #[inline(always)]
+        pub const fn get(&self) -> &T {
+            &self.0
+        }
+    }
 }
 
 /// Epoch-based reclamation: `crossbeam-epoch`.
