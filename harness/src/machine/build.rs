@@ -48,7 +48,7 @@ pub fn build_info() -> BuildInfo {
 
 /// The name of the instruction set that the distance kernels use.
 pub(super) fn isa_in_use() -> String {
-    format!("{:?}", Kernels::new(Metric::L2).isa()).to_lowercase()
+    Kernels::new(Metric::L2, 16).isa().name().to_owned()
 }
 
 #[cfg(test)]
