@@ -6,6 +6,7 @@
 
 use super::dataset::Dataset;
 use super::truth::Truth;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -40,7 +41,11 @@ impl TruthCache {
     /// The cache of this user: `$HNSW_LAB_CACHE`, else `$XDG_CACHE_HOME/hnsw-lab`, else `~/.cache/hnsw-lab`. `None`
     /// without any of these.
     pub fn of_user() -> Option<TruthCache> {
-        let folder = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        TruthCache::from_environment(|name| std::env::var_os(name))
+    }
+
+    fn from_environment(get: impl Fn(&str) -> Option<OsString>) -> Option<TruthCache> {
+        let folder = |name| get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         folder("HNSW_LAB_CACHE")
             .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("hnsw-lab")))
             .or_else(|| Some(folder("HOME")?.join(".cache/hnsw-lab")))
@@ -142,6 +147,19 @@ mod tests {
         assert_eq!(first.truth(), second.truth());
         assert_eq!(second.ensure_truth(2, Some(&cache), Watch::none()).unwrap(), TruthSource::Given);
         assert_eq!(cache.get(&first, 4), None, "another k is another truth");
+    }
+
+    #[test]
+    fn the_environment_names_the_folder() {
+        let folder = |variables: &[(&str, &str)]| {
+            let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.into());
+            TruthCache::from_environment(get).map(|cache| cache.folder().to_owned())
+        };
+        let (own, xdg, home) = (("HNSW_LAB_CACHE", "/own"), ("XDG_CACHE_HOME", "/xdg"), ("HOME", "/home/a"));
+        assert_eq!(folder(&[home, xdg, own]), Some("/own".into()));
+        assert_eq!(folder(&[home, xdg, ("HNSW_LAB_CACHE", "")]), Some("/xdg/hnsw-lab".into()));
+        assert_eq!(folder(&[home]), Some("/home/a/.cache/hnsw-lab".into()));
+        assert_eq!(folder(&[]), None);
     }
 
     #[test]

@@ -304,11 +304,9 @@ impl<'a> Target<'a> {
                 bail!("{}: would stay beside the new data; remove it first", there.display());
             }
         }
-        if folder.join("meta.json").exists() && !force {
-            bail!(
-                "{}: is there already; choose another folder or add --force",
-                folder.join("meta.json").display()
-            );
+        let taken = names.iter().map(|name| folder.join(name)).find(|path| path.exists());
+        if let Some(path) = taken.filter(|_| !force) {
+            bail!("{}: is there already; choose another folder or add --force", path.display());
         }
         Ok(Target { folder, force })
     }

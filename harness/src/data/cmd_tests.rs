@@ -77,6 +77,11 @@ fn nothing_is_replaced_without_force() {
     let mixed = data(&["embedded", "--out", out, "--force"]).unwrap_err();
     assert!(mixed.contains("base.fvecs: would stay beside the new data"), "{mixed}");
     assert_eq!(entries(folder.path()).len(), 4, "no temporary file is left");
+    let notes = tempfile::tempdir().unwrap();
+    fs::write(notes.path().join("README.md"), "mine").unwrap();
+    let kept = data(&["embedded", "--out", notes.path().to_str().unwrap()]).unwrap_err();
+    assert!(kept.contains("README.md: is there already"), "{kept}");
+    assert_eq!(entries(notes.path()), ["README.md"], "all or nothing");
 }
 
 #[test]

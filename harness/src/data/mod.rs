@@ -9,6 +9,19 @@
 //!
 //! Files are never trusted: a reader checks that what a header announces is what the file holds before it allocates, and
 //! everything wrong with a file is one [`ReadError`] that says where and what to do.
+//!
+//! ```
+//! use hnsw_lab::data::{Watch, generate};
+//!
+//! let shape = generate::Shape { rows: 1_000, dim: 16, queries: 10, seed: 1 };
+//! let mut set = generate::uniform(&shape)?;
+//! set.ensure_truth(10, None, Watch::none())?; // or with `TruthCache::of_user()`
+//! let truth = set.truth().expect("just made sure of");
+//! // The distances that a search of query 0 came back with:
+//! let answer = truth.distances[..9].iter().copied();
+//! assert_eq!(truth.recall(0, 10, answer), 0.9);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod cache;
 pub mod cmd;
@@ -23,7 +36,7 @@ mod read;
 mod truth;
 mod write;
 
-pub use cache::TruthCache;
+pub use cache::{CacheError, TruthCache};
 pub use dataset::{Dataset, DatasetError, TruthSource};
 pub use embedded::embedded;
 pub use error::{Problem, ReadError};
