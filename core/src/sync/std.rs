@@ -42,7 +42,7 @@ pub mod cell {
     /// Tells a model checker of accesses to memory that cannot be made of cells: the elements of an array, say, by their
     /// number. Here nothing is left of it.
     #[derive(Debug, Default)]
-    pub struct Watches;
+    pub struct Watches(());
 
     impl Watches {
         /// Element `number` is read now.
