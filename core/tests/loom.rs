@@ -64,6 +64,26 @@ fn the_facade_sees_a_store_behind_a_load() {
     assert_eq!(seen, BTreeSet::from([0, 1]));
 }
 
+/// As above, for the pointers of `epoch`, which have loom's own atomics inside.
+#[test]
+fn the_facade_sees_a_store_of_a_pointer_behind_a_load() {
+    let seen = seen(|| {
+        // SAFETY: the pointer is null throughout; only its tag changes.
+        let guard = unsafe { epoch::unprotected() };
+        let pointer = Arc::new(epoch::Atomic::<u32>::null());
+        let other = Arc::clone(&pointer);
+        let writer = thread::spawn(move || {
+            // SAFETY: see above.
+            other.load(Ordering::Relaxed, unsafe { epoch::unprotected() });
+            other.store(Shared::null().with_tag(1), Ordering::Relaxed);
+        });
+        let tag = pointer.load(Ordering::Relaxed, guard).tag();
+        writer.join().unwrap();
+        tag
+    });
+    assert_eq!(seen, BTreeSet::from([0, 1]));
+}
+
 /// Proves: a thread that was told of a row by a grower can read it, even if another grower made the row; and so can the
 /// growers. Failing, it would mean for a user: a search reads uninitialised vectors, or dies with "row not allocated".
 fn segments() {
