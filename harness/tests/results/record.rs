@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use hnsw_lab::record::{RecordError, Writer, now_rfc3339, parse, read};
+use hnsw_lab::record::{RecordError, Run, Writer, now_rfc3339, parse, read};
 
-use crate::support::{run, sample, sample_file, write_file};
+use crate::support::{Case, run, sample, sample_file, write_file};
 
 /// Every message is one line and names what to do.
 fn line_with(error: &RecordError, cure: &str) -> String {
@@ -53,7 +53,7 @@ fn resume_returns_what_is_done_and_goes_on() {
 #[test]
 fn resume_refuses_another_sweep_and_says_what_differs() {
     let (_folder, path) = sample_file();
-    let changes: [(&str, fn(&mut hnsw_lab::record::Run)); 6] = [
+    let changes: [Case<Run>; 6] = [
         ("config.threads is [1,2,4] there and [1,2] now", |run| run.config.threads = vec![1, 2]),
         ("config.seed is 42 there and 43 now", |run| run.config.seed = 43),
         ("dataset.digest", |run| run.dataset.digest = "other".into()),

@@ -12,6 +12,9 @@ const DIM: u64 = 128;
 const SECONDS: f64 = 2.0;
 const CPUS: usize = 2;
 
+/// What a check should say, and the change that should make it say so.
+pub type Case<T> = (&'static str, fn(&mut T));
+
 /// Made-up traits of a strategy.
 struct Traits {
     name: &'static str,

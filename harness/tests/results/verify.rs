@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use hnsw_lab::record::{Document, Row};
 use hnsw_lab::verify::{VerifyArgs, problems, run};
 
-use crate::support::{in_tree, sample, write_file};
+use crate::support::{Case, in_tree, sample, write_file};
 
 #[test]
 fn the_sample_is_sound() {
@@ -26,7 +26,7 @@ fn problems_make_exit_code_1() {
 
 #[test]
 fn each_broken_row_is_found() {
-    let broken: [(&str, fn(&mut Row)); 15] = [
+    let broken: [Case<Row>; 15] = [
         ("total_bytes is", |row| row.memory.total_bytes += 1),
         ("overhead_percent is", |row| row.memory.overhead_percent += 0.5),
         ("are not", |row| insert(row).per_second *= 1.01),
@@ -81,7 +81,7 @@ fn a_missing_row_is_listed() {
 
 #[test]
 fn what_is_wrong_with_the_run_is_found() {
-    let broken: [(&str, fn(&mut Document)); 3] = [
+    let broken: [Case<Document>; 3] = [
         ("run.started `now`", |document| document.run.started = "now".into()),
         ("run.id is empty", |document| document.run.id.clear()),
         ("run.config.blocks is", |document| document.run.config.blocks = usize::MAX),
