@@ -3,9 +3,9 @@
 //! plotters draws the SVG, resvg turns it into the PNG with a font from the binary, so both show the same and neither
 //! needs fonts or a network on the machine.
 //!
-//! - [`scaling`]: throughput, speed-up and efficiency against threads, a figure per workload.
-//! - [`recall`]: recall against throughput, a panel per thread count.
-//! - [`memory`]: bytes above the raw vectors by category, a bar per strategy.
+//! - `scaling`: throughput, speed-up and efficiency against threads, a figure per workload.
+//! - `recall`: recall against throughput, a panel per thread count.
+//! - `memory`: bytes above the raw vectors by category, a bar per strategy.
 
 mod axis;
 mod memory;
