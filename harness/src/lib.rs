@@ -1,10 +1,26 @@
-//! The parts of the `hnsw-lab` binary, as a library so that tests can reach them.
+//! HNSW Lab measures how many cores can share one HNSW graph, and under which concurrency strategy.
 //!
+//! This is the library behind the `hnsw-lab` binary, so that tests can reach its parts:
+//! - [`cli`]: the command line.
+//! - [`sweep`]: measures strategies over thread counts and workloads.
 //! - [`data`]: data sets: the embedded one, files, generators, exact ground truth.
 //! - [`machine`]: what this machine is, where threads run, when a trial cannot be trusted.
 //! - [`alloc`]: bytes allocated, bytes resident.
+//! - [`record`]: the result document: what a sweep writes and everything else reads.
+//! - [`stats`]: medians, intervals and paired ratios over blocks.
+//! - [`summary`]: rows of a document gathered into points, blocks into estimates.
+//! - [`report`], [`plot`], [`verify`]: the commands that read a result document.
 #![deny(missing_docs)]
 
 pub mod alloc;
+pub mod cli;
 pub mod data;
 pub mod machine;
+mod output;
+pub mod plot;
+pub mod record;
+pub mod report;
+pub mod stats;
+pub mod summary;
+pub mod sweep;
+pub mod verify;

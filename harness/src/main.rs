@@ -1,3 +1,5 @@
-//! `hnsw-lab`: measure how many cores share one HNSW graph.
+//! `hnsw-lab`: measure how many cores can share one HNSW graph.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    hnsw_lab::cli::main()
+}

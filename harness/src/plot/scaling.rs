@@ -1,0 +1,165 @@
+//! Throughput, speed-up and efficiency against threads.
+
+use anyhow::Result;
+
+use super::axis::Axis;
+use super::panel::{Line, Mark, Panel, Stroke};
+use super::style::{FAINT_INK, HEADING, canvas, heading, strategy_colour};
+use super::{Figure, file_name};
+use crate::record::Document;
+use crate::report::grouped;
+use crate::stats::{Estimate, Interval};
+use crate::summary::{BASELINE, Point, Summary};
+
+const SIZE: (u32, u32) = (1_840, 1_080);
+
+/// Beyond this many threads equal ratios are easier to read as equal distances.
+const MOST_FOR_LINEAR: usize = 8;
+
+pub(super) fn figure(document: &Document, summary: &Summary, workload: &str) -> Result<Figure> {
+    let chosen = summary.chosen_ef(workload);
+    let points = summary.at(workload, chosen.ef);
+    let (data, config) = (&document.run.dataset, &document.run.config);
+    let beam = chosen.ef.map(|ef| format!(" · ef {ef}")).unwrap_or_default();
+    let title = format!(
+        "{workload}{beam} · {}, {} x {}, {}",
+        data.name,
+        grouped(data.base_count as f64),
+        data.dim,
+        data.metric
+    );
+    let mut explanation = format!("Medians of {} blocks", config.blocks);
+    if points.iter().any(|point| point.throughput.interval.is_some()) {
+        explanation += ", bands: 95 % intervals";
+    }
+    if points.iter().any(|point| point.oversubscribed) {
+        explanation +=
+            &format!(", hollow: more threads than the {} allowed CPUs", document.run.allowed_cpus.len());
+    }
+    let svg = canvas(SIZE, |area| {
+        heading(area, &title, &explanation)?;
+        let (_, body) = area.split_vertically(HEADING);
+        let (left, right) = body.split_horizontally(1_030);
+        let (above, below) = right.split_vertically((SIZE.1 - HEADING) / 2);
+        throughput(&points).draw(&left)?;
+        speed_up(summary, &points).draw(&above)?;
+        efficiency(summary, &points).draw(&below)
+    })?;
+    Ok(Figure { name: format!("scaling-{}", file_name(workload)), svg })
+}
+
+fn throughput(points: &[&Point]) -> Panel {
+    let mut lines = measured(points, |point| Some(point.throughput));
+    let best = one_thread(points).map(|point| point.throughput.median).fold(0.0, f64::max);
+    lines.extend(ideal(points, |threads| best * threads));
+    if let Some(base) = one_thread(points).find(|point| point.strategy == BASELINE) {
+        let level = base.throughput.median;
+        if let Some(line) = reference("sequential 1T", points, |_| level) {
+            let measured = lines.iter_mut().find(|line| line.name.as_deref() == Some(BASELINE));
+            if let Some(single) = measured.filter(|line| line.marks.len() == 1) {
+                single.name = None;
+            }
+            lines.push(line);
+        }
+    }
+    panel("Operations per second", points, lines)
+}
+
+fn speed_up(summary: &Summary, points: &[&Point]) -> Panel {
+    let mut lines = measured(points, |point| summary.over_itself(point));
+    lines.retain(|line| line.marks.len() > 1);
+    lines.extend(ideal(points, |threads| threads));
+    panel("Speed-up over its own 1 thread", points, lines)
+}
+
+fn efficiency(summary: &Summary, points: &[&Point]) -> Panel {
+    let share = |point: &Point| {
+        let each = |value: f64| value / point.threads as f64;
+        let ratio = summary.over_itself(point)?;
+        let interval = ratio.interval.map(|ends| Interval { low: each(ends.low), high: each(ends.high) });
+        Some(Estimate { median: each(ratio.median), interval })
+    };
+    let mut lines = measured(points, share);
+    lines.retain(|line| line.marks.len() > 1);
+    lines.extend(ideal(points, |_| 1.0));
+    let mut panel = panel("Efficiency: speed-up per thread", points, lines);
+    panel.y = Axis::from_zero(highest(&panel.lines)).in_percent();
+    panel
+}
+
+fn panel(title: &str, points: &[&Point], lines: Vec<Line>) -> Panel {
+    let threads = thread_counts(points);
+    let values = lines.iter().flat_map(|line| &line.marks).map(|mark| mark.y);
+    let y = match threads.last() {
+        Some(most) if *most > MOST_FOR_LINEAR => Axis::log(values),
+        _ => Axis::from_zero(highest(&lines)),
+    };
+    Panel {
+        title: title.into(),
+        x_name: "threads".into(),
+        x: Axis::threads(&threads),
+        y,
+        lines,
+        remarks: Vec::new(),
+    }
+}
+
+/// A line per strategy through `value` of its points, in the order of threads.
+fn measured(points: &[&Point], value: impl Fn(&Point) -> Option<Estimate>) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    for point in points {
+        let Some(estimate) = value(point) else { continue };
+        let mark = Mark {
+            x: point.threads as f64,
+            y: estimate.median,
+            interval: estimate.interval,
+            oversubscribed: point.oversubscribed,
+        };
+        match lines.iter_mut().find(|line| line.name.as_ref() == Some(&point.strategy)) {
+            Some(line) => line.marks.push(mark),
+            None => lines.push(Line {
+                name: Some(point.strategy.clone()),
+                colour: strategy_colour(&point.strategy),
+                stroke: Stroke::Measured,
+                marks: vec![mark],
+            }),
+        }
+    }
+    lines
+}
+
+/// What perfect scaling would give, as far as there are CPUs for it.
+fn ideal(points: &[&Point], value: impl Fn(f64) -> f64) -> Option<Line> {
+    let within: Vec<&Point> = points.iter().copied().filter(|point| !point.oversubscribed).collect();
+    let mut line = reference("ideal", &within, value)?;
+    line.colour = FAINT_INK;
+    Some(line)
+}
+
+/// A dashed line over all thread counts of `points`; none where there are fewer than two.
+fn reference(name: &str, points: &[&Point], value: impl Fn(f64) -> f64) -> Option<Line> {
+    let threads = thread_counts(points);
+    let marks = threads.iter().map(|threads| Mark::at(*threads as f64, value(*threads as f64))).collect();
+    (threads.len() > 1).then(|| Line {
+        name: Some(name.into()),
+        colour: strategy_colour(BASELINE),
+        stroke: Stroke::Reference,
+        marks,
+    })
+}
+
+fn one_thread<'p>(points: &'p [&Point]) -> impl Iterator<Item = &'p Point> {
+    points.iter().copied().filter(|point| point.threads == 1)
+}
+
+fn thread_counts(points: &[&Point]) -> Vec<usize> {
+    let mut counts: Vec<usize> = points.iter().map(|point| point.threads).collect();
+    counts.sort_unstable();
+    counts.dedup();
+    counts
+}
+
+fn highest(lines: &[Line]) -> f64 {
+    let marks = lines.iter().flat_map(|line| &line.marks);
+    marks.map(|mark| mark.interval.map_or(mark.y, |ends| ends.high)).fold(0.0, f64::max)
+}

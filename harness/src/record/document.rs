@@ -1,0 +1,360 @@
+//! The result document as types. Field names here are the names in the JSON.
+
+use std::time::SystemTime;
+
+use hnsw_core::graph::{Contention as GraphContention, MemoryReport};
+use serde::{Deserialize, Serialize};
+
+/// The version that this program writes. A reader accepts this one and all before it.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// One sweep: how it was run, and one row for each trial that has finished.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    /// Version of the format; see [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// What was run, where and on what.
+    pub run: Run,
+    /// One row per trial, in the order in which they finished.
+    pub rows: Vec<Row>,
+}
+
+impl Document {
+    /// A document of the present version without rows.
+    pub fn new(run: Run) -> Document {
+        Document { schema_version: SCHEMA_VERSION, run, rows: Vec::new() }
+    }
+}
+
+/// What was run, where and on what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Name of this run, unique among the results of one place.
+    pub id: String,
+    /// When it began: RFC 3339, UTC. See [`now_rfc3339`].
+    pub started: String,
+    /// The command line, program name first.
+    pub command: Vec<String>,
+    /// What is known of the machine. Readers use `cpu.model` (or `cpu_model`) and keep the rest as it is.
+    pub machine: serde_json::Value,
+    /// What was compiled, from what and how.
+    pub build: Build,
+    /// What was indexed and asked.
+    pub dataset: Dataset,
+    /// What was swept.
+    pub config: Config,
+    /// Numbers of the CPUs that the process may use.
+    pub allowed_cpus: Vec<usize>,
+}
+
+impl Run {
+    /// The model name of the CPU, where the machine description has one.
+    pub fn cpu_model(&self) -> Option<&str> {
+        ["/cpu/model", "/cpu_model"].iter().find_map(|at| self.machine.pointer(at)?.as_str())
+    }
+}
+
+/// What was compiled, from what and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Build {
+    /// Version of this program.
+    pub version: String,
+    /// Commit that it was built from, where known.
+    pub git_commit: Option<String>,
+    /// Whether the sources differed from that commit, where known.
+    pub git_dirty: Option<bool>,
+    /// `rustc --version`.
+    pub rustc: String,
+    /// Cargo profile.
+    pub profile: String,
+    /// Target triple.
+    pub target: String,
+    /// Instruction set of the distance kernels that ran.
+    pub isa: String,
+    /// Memory allocator.
+    pub allocator: String,
+}
+
+/// What was indexed and asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dataset {
+    /// Name for people.
+    pub name: String,
+    /// Distance: `l2`, `ip` or `cosine`.
+    pub metric: String,
+    /// Components of a vector.
+    pub dim: usize,
+    /// Vectors in the index.
+    pub base_count: usize,
+    /// Distinct queries.
+    pub query_count: usize,
+    /// Digest of the contents.
+    pub digest: String,
+    /// Neighbours per query in the ground truth.
+    pub truth_k: usize,
+}
+
+/// What was swept: every combination of strategy, workload and thread count, `blocks` times.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Strategies, in the order of tables and legends.
+    pub strategies: Vec<String>,
+    /// Thread counts.
+    pub threads: Vec<usize>,
+    /// Workloads.
+    pub workloads: Vec<String>,
+    /// Links that a new node chooses per level.
+    pub m: usize,
+    /// Beam width while inserting.
+    pub ef_construction: usize,
+    /// Beam widths of the `search` workload.
+    pub efs: Vec<usize>,
+    /// Neighbours asked for.
+    pub k: usize,
+    /// How vectors are stored: `f32`, `f16`, …
+    pub codec: String,
+    /// Length of a timed window.
+    pub seconds: f64,
+    /// How often each point is measured.
+    pub blocks: usize,
+    /// Seed of levels, orders and operation mixes.
+    pub seed: u64,
+    /// How workers are placed on CPUs.
+    pub pin: String,
+}
+
+/// One trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Concurrency strategy.
+    pub strategy: String,
+    /// `build`, `search`, `mixed`, `write-heavy`, …
+    pub workload: String,
+    /// Worker threads.
+    pub threads: usize,
+    /// Which repetition, from 0.
+    pub block: usize,
+    /// More threads than allowed CPUs: kept out of fits and claims.
+    pub oversubscribed: bool,
+    /// Length of the measured window.
+    pub seconds: f64,
+    /// Neighbours asked for.
+    pub k: usize,
+    /// Beam width of searches; null where nothing searched.
+    pub ef: Option<usize>,
+    /// Links that a new node chooses per level.
+    pub m: usize,
+    /// Beam width while inserting.
+    pub ef_construction: usize,
+    /// What was done in the window; null for kinds of operation that the workload has not.
+    pub ops: Ops,
+    /// Share of the true `k` nearest that were returned, 0 to 1; null where nothing searched.
+    pub recall_at_k: Option<f64>,
+    /// Memory at the end of the window.
+    pub memory: Memory,
+    /// Health of the graph at the end.
+    pub graph: Graph,
+    /// What threads waited for.
+    pub contention: Contention,
+    /// Why the trial should not be trusted; empty if nothing is known against it.
+    pub tainted: Vec<String>,
+}
+
+impl Row {
+    /// What tells this row from all others of its document.
+    pub fn key(&self) -> Key {
+        Key {
+            strategy: self.strategy.clone(),
+            workload: self.workload.clone(),
+            threads: self.threads,
+            ef: self.ef,
+            block: self.block,
+        }
+    }
+}
+
+/// What tells one row of a document from all others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Concurrency strategy.
+    pub strategy: String,
+    /// Workload.
+    pub workload: String,
+    /// Worker threads.
+    pub threads: usize,
+    /// Beam width of searches, where the workload searches.
+    pub ef: Option<usize>,
+    /// Repetition.
+    pub block: usize,
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} threads={}", self.strategy, self.workload, self.threads)?;
+        if let Some(ef) = self.ef {
+            write!(f, " ef={ef}")?;
+        }
+        write!(f, " block={}", self.block)
+    }
+}
+
+/// Operations by kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ops {
+    /// Searches.
+    pub search: Option<Op>,
+    /// Inserts.
+    pub insert: Option<Op>,
+    /// Removals.
+    pub remove: Option<Op>,
+}
+
+impl Ops {
+    /// The kinds that the workload has, by name, searches first.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &Op)> {
+        [("search", &self.search), ("insert", &self.insert), ("remove", &self.remove)]
+            .into_iter()
+            .filter_map(|(name, op)| Some((name, op.as_ref()?)))
+    }
+
+    /// Operations of all kinds per second.
+    pub fn per_second(&self) -> f64 {
+        self.named().map(|(_, op)| op.per_second).sum()
+    }
+}
+
+/// One kind of operation in the measured window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Op {
+    /// How many finished.
+    pub count: u64,
+    /// `count` over the length of the window.
+    pub per_second: f64,
+    /// How long one took.
+    pub latency_us: Latency,
+}
+
+/// Quantiles of latency, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Latency {
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub max: f64,
+}
+
+/// Bytes by category, as [`MemoryReport`] defines them, with totals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Vector rows in use.
+    pub vectors_bytes: u64,
+    /// Adjacency storage of nodes in use.
+    pub links_bytes: u64,
+    /// Allocated for growth and not yet used.
+    pub slack_bytes: u64,
+    /// Node levels and states.
+    pub levels_bytes: u64,
+    /// Locks, versions and pointers of concurrency control.
+    pub sync_bytes: u64,
+    /// Ids kept beside node numbers.
+    pub ids_bytes: u64,
+    /// Replaced and not yet freed.
+    pub retired_bytes: u64,
+    /// Old versions that a live snapshot may need.
+    pub snapshots_bytes: u64,
+    /// Search and insert scratch.
+    pub scratch_bytes: u64,
+    /// Costs that do not grow with the number of nodes.
+    pub fixed_bytes: u64,
+    /// The sum of all categories.
+    pub total_bytes: u64,
+    /// What is above `vectors_bytes`, as a percentage of it.
+    pub overhead_percent: f64,
+    /// Resident set of the process.
+    pub rss_bytes: u64,
+}
+
+impl Memory {
+    /// The record of a graph's report, beside the resident set of the process.
+    pub fn new(report: &MemoryReport, rss_bytes: u64) -> Memory {
+        Memory {
+            vectors_bytes: report.vectors_bytes as u64,
+            links_bytes: report.links_bytes as u64,
+            slack_bytes: report.slack_bytes as u64,
+            levels_bytes: report.levels_bytes as u64,
+            sync_bytes: report.sync_bytes as u64,
+            ids_bytes: report.ids_bytes as u64,
+            retired_bytes: report.retired_bytes as u64,
+            snapshots_bytes: report.snapshots_bytes as u64,
+            scratch_bytes: report.scratch_bytes as u64,
+            fixed_bytes: report.fixed_bytes as u64,
+            total_bytes: report.total() as u64,
+            overhead_percent: report.overhead_percent(report.vectors_bytes),
+            rss_bytes,
+        }
+    }
+
+    /// Every category but the vectors, by name, in the order of figures.
+    pub fn overhead(&self) -> [(&'static str, u64); 9] {
+        [
+            ("links", self.links_bytes),
+            ("slack", self.slack_bytes),
+            ("levels", self.levels_bytes),
+            ("sync", self.sync_bytes),
+            ("ids", self.ids_bytes),
+            ("retired", self.retired_bytes),
+            ("snapshots", self.snapshots_bytes),
+            ("scratch", self.scratch_bytes),
+            ("fixed", self.fixed_bytes),
+        ]
+    }
+}
+
+/// Health of the graph.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Graph {
+    /// Points that a search may return.
+    pub live: u64,
+    /// Live points that no path from the entry point reaches at level 0. The contract promises 0.
+    pub unreachable: u64,
+    /// Live points that nothing links to.
+    pub zero_in_degree: u64,
+    /// Longest list.
+    pub max_degree: u64,
+    /// Digest of the adjacency.
+    pub digest: String,
+}
+
+/// What threads waited for or did again in the measured window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contention {
+    /// Times a lock was found taken.
+    pub lock_waits: u64,
+    /// Compare-and-swap operations that lost.
+    pub cas_failures: u64,
+    /// Commits refused and repeated.
+    pub commit_conflicts: u64,
+    /// Times a reader had to look again.
+    pub read_retries: u64,
+    /// Reads answered from an older version.
+    pub versions_walked: u64,
+}
+
+impl From<GraphContention> for Contention {
+    fn from(counts: GraphContention) -> Contention {
+        Contention {
+            lock_waits: counts.lock_waits,
+            cas_failures: counts.cas_failures,
+            commit_conflicts: counts.commit_conflicts,
+            read_retries: counts.read_retries,
+            versions_walked: counts.versions_walked,
+        }
+    }
+}
+
+/// The present moment in the form of [`Run::started`].
+pub fn now_rfc3339() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}

@@ -1,0 +1,42 @@
+//! Reading a result document of any version that this program knows.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{Document, RecordError, SCHEMA_VERSION};
+
+/// Reads the result document at `path`.
+///
+/// # Errors
+/// [`RecordError::Unreadable`], [`RecordError::Corrupt`] or [`RecordError::Newer`].
+pub fn read(path: &Path) -> Result<Document, RecordError> {
+    let bytes =
+        fs::read(path).map_err(|source| RecordError::Unreadable { path: path.to_path_buf(), source })?;
+    parse(&bytes, path)
+}
+
+/// Reads a result document from `bytes`; `path` is only for messages.
+///
+/// This is the one place that tells versions apart: an older version gets an arm that reads its own types and
+/// converts them. Fields that this program does not know are ignored, so additions need no new version.
+///
+/// # Errors
+/// [`RecordError::Corrupt`] or [`RecordError::Newer`].
+pub fn parse(bytes: &[u8], path: &Path) -> Result<Document, RecordError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        schema_version: u64,
+    }
+    let corrupt = |detail: String| RecordError::Corrupt { path: path.to_path_buf(), detail };
+    let Versioned { schema_version } =
+        serde_json::from_slice(bytes).map_err(|error| corrupt(error.to_string()))?;
+    match schema_version {
+        1 => serde_json::from_slice(bytes).map_err(|error| corrupt(error.to_string())),
+        found if found > u64::from(SCHEMA_VERSION) => {
+            Err(RecordError::Newer { path: path.to_path_buf(), found })
+        }
+        found => Err(corrupt(format!("there is no schema version {found}"))),
+    }
+}

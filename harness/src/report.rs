@@ -1,0 +1,311 @@
+//! `hnsw-lab report`: a result document as tables for a terminal, or as CSV.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle};
+
+use crate::output;
+use crate::record::{Document, read};
+use crate::stats::Estimate;
+use crate::summary::{BASELINE, Point, Summary};
+
+/// Tables are no wider than this where no terminal says otherwise.
+const PIPED_WIDTH: u16 = 160;
+
+/// A rule under the header and none elsewhere: figures need no grid.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::new('─', '─', '─', '─'));
+
+/// Print the tables of a result file
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:\n  hnsw-lab report results/sweep.json --workload search")]
+pub struct ReportArgs {
+    /// Result file that `hnsw-lab sweep` wrote
+    pub file: PathBuf,
+    /// Only this workload
+    #[arg(long, value_name = "NAME")]
+    pub workload: Option<String>,
+    /// All points as comma-separated values, every ef included
+    #[arg(long)]
+    pub csv: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A file that cannot be read, a workload that it has not, a standard output that cannot be written.
+pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
+    let document = read(&args.file)?;
+    let summary = Summary::of(&document);
+    let workloads = match &args.workload {
+        None => summary.workloads(),
+        Some(name) if summary.workloads().contains(&name.as_str()) => vec![name.as_str()],
+        Some(name) => bail!(
+            "{} has no rows of the workload `{name}`; it has {}",
+            args.file.display(),
+            listed(&summary.workloads())
+        ),
+    };
+    let text = if args.csv {
+        csv(&summary, &workloads)?
+    } else {
+        tables(&document, &summary, &workloads, std::io::stdout().is_terminal())
+    };
+    output::print(&text).context("cannot write to standard output")
+}
+
+fn listed(names: &[&str]) -> String {
+    if names.is_empty() { "none yet".into() } else { names.join(", ") }
+}
+
+/// The report as text. With `terminal`, tables fit the terminal's width and may be coloured; without, they are plain
+/// and at most 160 columns wide.
+pub fn tables(document: &Document, summary: &Summary, workloads: &[&str], terminal: bool) -> String {
+    let mut text = heading(document);
+    if workloads.is_empty() {
+        text.push_str("\nNo rows yet: `hnsw-lab sweep` with the same `--out` continues this sweep.\n");
+    }
+    for workload in workloads {
+        let chosen = summary.chosen_ef(workload);
+        let points = summary.at(workload, chosen.ef);
+        let _ = write!(text, "\n{workload}");
+        if let Some(ef) = chosen.ef {
+            let _ = write!(text, " · ef {ef}");
+        }
+        if !chosen.why.is_empty() {
+            let _ = write!(text, " ({})", chosen.why);
+        }
+        if let Some(point) = points.first() {
+            let _ = write!(text, " · latency of one {}", point.timed);
+        }
+        let _ = writeln!(text, "\n{}", table(document, summary, &points, terminal).trim_fmt());
+        if let Some(sentence) = cost(summary, &points) {
+            let _ = writeln!(text, "{sentence}");
+        }
+    }
+    text.push_str(&legend(summary, workloads));
+    text
+}
+
+fn heading(document: &Document) -> String {
+    let run = &document.run;
+    let (data, config) = (&run.dataset, &run.config);
+    format!(
+        "{}: {} x {} {} {}, {} queries, k={}, M={}, ef_construction={}\n\
+         {} blocks of {} s, seed {}; {} rows; {}, {} allowed CPUs; hnsw-lab {} ({}, {})\n",
+        data.name,
+        grouped(data.base_count as f64),
+        data.dim,
+        config.codec,
+        data.metric,
+        grouped(data.query_count as f64),
+        config.k,
+        config.m,
+        config.ef_construction,
+        config.blocks,
+        config.seconds,
+        config.seed,
+        document.rows.len(),
+        run.cpu_model().unwrap_or("unknown CPU"),
+        run.allowed_cpus.len(),
+        run.build.version,
+        run.build.profile,
+        run.build.isa,
+    )
+}
+
+fn table(document: &Document, summary: &Summary, points: &[&Point], terminal: bool) -> Table {
+    let recall = format!("recall@{}", document.run.config.k);
+    let header = [
+        "strategy",
+        "threads",
+        "ops/s",
+        "± 95 %",
+        "x itself",
+        "x sequential",
+        "efficiency",
+        "p50 µs",
+        "p99 µs",
+        &recall,
+        "memory +%",
+        "unreachable",
+        "flags",
+    ];
+    let mut table = Table::new();
+    table
+        .load_style(STYLE)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header.map(|name| Cell::new(name).add_attribute(Attribute::Bold)));
+    if !terminal {
+        table.force_no_tty().set_width(PIPED_WIDTH);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let mut before: Option<&str> = None;
+    for point in points {
+        table.add_row(cells(summary, point, before == Some(&point.strategy)));
+        before = Some(&point.strategy);
+    }
+    table
+}
+
+fn cells(summary: &Summary, point: &Point, repeated: bool) -> Vec<Cell> {
+    let itself = summary.over_itself(point);
+    let ratio = |estimate: Option<Estimate>| cell(estimate.map(|ratio| format!("{:.2}", ratio.median)));
+    let efficiency = itself.map(|ratio| format!("{:.0} %", 100.0 * ratio.median / point.threads as f64));
+    let interval = point.throughput.interval.map(|interval| grouped(interval.half_width()));
+    let unreachable = Cell::new(point.unreachable);
+    let flags = Cell::new(flags(point));
+    vec![
+        Cell::new(if repeated { "" } else { &point.strategy }).add_attribute(Attribute::Bold),
+        Cell::new(point.threads),
+        Cell::new(grouped(point.throughput.median)),
+        cell(interval),
+        ratio(itself),
+        ratio(summary.over_baseline(point)),
+        cell(efficiency),
+        cell(point.p50.map(micros)),
+        cell(point.p99.map(micros)),
+        cell(point.recall.map(|recall| format!("{recall:.4}"))),
+        Cell::new(format!("{:.2}", point.overhead_percent)),
+        if point.unreachable > 0 { unreachable.fg(Color::Red) } else { unreachable },
+        if point.tainted { flags.fg(Color::Yellow) } else { flags },
+    ]
+}
+
+fn cell(text: Option<String>) -> Cell {
+    Cell::new(text.unwrap_or_else(|| "–".into()))
+}
+
+fn flags(point: &Point) -> String {
+    [(point.oversubscribed, "*"), (point.tainted, "!")]
+        .into_iter()
+        .filter_map(|(is, flag)| is.then_some(flag))
+        .collect()
+}
+
+/// What the zero line says: how many threads each strategy needs before it beats the plain one.
+fn cost(summary: &Summary, points: &[&Point]) -> Option<String> {
+    if !points.iter().any(|point| point.strategy == BASELINE && point.threads == 1) {
+        return None;
+    }
+    let needed =
+        summary.threads_to_beat_baseline(points).into_iter().map(|(strategy, threads)| match threads {
+            Some(threads) => format!("{strategy} {threads}"),
+            None => format!("{strategy} not in the measured range"),
+        });
+    let needed: Vec<String> = needed.collect();
+    (!needed.is_empty())
+        .then(|| format!("Threads needed to beat `{BASELINE}` on one thread: {}.", needed.join(", ")))
+}
+
+fn legend(summary: &Summary, workloads: &[&str]) -> String {
+    let any = |is: fn(&Point) -> bool| workloads.iter().any(|name| summary.of_workload(name).any(is));
+    let mut text = String::new();
+    if any(|point| point.oversubscribed) {
+        text.push_str("* more threads than allowed CPUs: not evidence of scaling\n");
+    }
+    if any(|point| point.tainted) {
+        text.push_str("! at least one block is tainted: the file says why, in `tainted`\n");
+    }
+    if any(|point| point.unreachable > 0) {
+        text.push_str("unreachable > 0: a promise of the contract is broken\n");
+    }
+    if !text.is_empty() {
+        text.insert(0, '\n');
+    }
+    text
+}
+
+/// All points of `workloads`, one line each, every ef included.
+///
+/// # Errors
+/// None is expected: the text is made in memory.
+pub fn csv(summary: &Summary, workloads: &[&str]) -> anyhow::Result<String> {
+    let mut out = csv::Writer::from_writer(Vec::new());
+    out.write_record([
+        "workload",
+        "strategy",
+        "threads",
+        "ef",
+        "blocks",
+        "oversubscribed",
+        "tainted",
+        "ops_per_second",
+        "ops_per_second_low",
+        "ops_per_second_high",
+        "speedup_over_itself",
+        "speedup_over_sequential",
+        "efficiency",
+        "p50_us",
+        "p99_us",
+        "recall",
+        "memory_overhead_percent",
+        "unreachable",
+    ])?;
+    let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+    for point in workloads.iter().flat_map(|workload| summary.of_workload(workload)) {
+        let itself = summary.over_itself(point).map(|ratio| ratio.median);
+        out.write_record([
+            point.workload.clone(),
+            point.strategy.clone(),
+            point.threads.to_string(),
+            point.ef.map(|ef| ef.to_string()).unwrap_or_default(),
+            point.blocks.len().to_string(),
+            point.oversubscribed.to_string(),
+            point.tainted.to_string(),
+            point.throughput.median.to_string(),
+            number(point.throughput.interval.map(|interval| interval.low)),
+            number(point.throughput.interval.map(|interval| interval.high)),
+            number(itself),
+            number(summary.over_baseline(point).map(|ratio| ratio.median)),
+            number(itself.map(|ratio| ratio / point.threads as f64)),
+            number(point.p50),
+            number(point.p99),
+            number(point.recall),
+            point.overhead_percent.to_string(),
+            point.unreachable.to_string(),
+        ])?;
+    }
+    Ok(String::from_utf8(out.into_inner()?)?)
+}
+
+/// A rate or count with its thousands apart; small ones keep a decimal.
+pub(crate) fn grouped(value: f64) -> String {
+    if value.abs() < 100.0 && value.fract() != 0.0 {
+        return format!("{value:.1}");
+    }
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) && !text.ends_with('-') {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn micros(value: f64) -> String {
+    if value < 100.0 { format!("{value:.1}") } else { grouped(value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!(grouped(0.0), "0");
+        assert_eq!(grouped(7.25), "7.2");
+        assert_eq!(grouped(999.6), "1,000");
+        assert_eq!(grouped(1_234_567.0), "1,234,567");
+        assert_eq!(grouped(123_456.0), "123,456");
+        assert_eq!(micros(12.34), "12.3");
+        assert_eq!(micros(1234.0), "1,234");
+    }
+}

@@ -1,0 +1,214 @@
+//! Rows of a document gathered into points, blocks into estimates. Tables and figures both read this, so that they
+//! cannot disagree.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::record::{Document, Row};
+use crate::stats::{Estimate, median, paired_ratios};
+
+/// The strategy without any synchronisation: what all others have to beat.
+pub const BASELINE: &str = "sequential";
+
+/// The recall at which strategies are compared, where the sweep reached it.
+pub const RECALL_GOAL: f64 = 0.95;
+
+/// All repetitions of one (strategy, workload, threads, ef).
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// Concurrency strategy.
+    pub strategy: String,
+    /// Workload.
+    pub workload: String,
+    /// Worker threads.
+    pub threads: usize,
+    /// Beam width of searches, where the workload searches.
+    pub ef: Option<usize>,
+    /// More threads than allowed CPUs.
+    pub oversubscribed: bool,
+    /// At least one of its rows is tainted.
+    pub tainted: bool,
+    /// Operations of all kinds per second, by block.
+    pub blocks: BTreeMap<usize, f64>,
+    /// Operations of all kinds per second.
+    pub throughput: Estimate,
+    /// The kind of operation whose latency this is: searches where there are any.
+    pub timed: &'static str,
+    /// Median latency in microseconds; median over blocks.
+    pub p50: Option<f64>,
+    /// 99th percentile of latency in microseconds; median over blocks.
+    pub p99: Option<f64>,
+    /// Median recall, where the workload searches.
+    pub recall: Option<f64>,
+    /// Memory above the raw vectors, in percent of them; median over blocks.
+    pub overhead_percent: f64,
+    /// Unreachable live points, worst block.
+    pub unreachable: u64,
+    /// Bytes per live point and category above the raw vectors; median over blocks.
+    pub overhead_per_point: Vec<(&'static str, f64)>,
+}
+
+impl Point {
+    fn of(rows: &[&Row], seed: u64) -> Option<Point> {
+        let first = rows.first()?;
+        let blocks: BTreeMap<usize, f64> = rows.iter().map(|row| (row.block, row.ops.per_second())).collect();
+        let throughput = Estimate::of(&blocks.values().copied().collect::<Vec<_>>(), seed)?;
+        let over_blocks = |of: &dyn Fn(&Row) -> Option<f64>| {
+            median(&rows.iter().filter_map(|row| of(row)).collect::<Vec<_>>())
+        };
+        let latency = |of: fn(&crate::record::Latency) -> f64| {
+            over_blocks(&|row| Some(of(&row.ops.named().next()?.1.latency_us)))
+        };
+        let overhead_per_point =
+            first.memory.overhead().into_iter().enumerate().map(|(category, (name, _))| {
+                let bytes =
+                    |row: &Row| Some(row.memory.overhead()[category].1 as f64 / row.graph.live.max(1) as f64);
+                (name, over_blocks(&bytes).unwrap_or(0.0))
+            });
+        Some(Point {
+            strategy: first.strategy.clone(),
+            workload: first.workload.clone(),
+            threads: first.threads,
+            ef: first.ef,
+            oversubscribed: rows.iter().any(|row| row.oversubscribed),
+            tainted: rows.iter().any(|row| !row.tainted.is_empty()),
+            throughput,
+            timed: first.ops.named().next().map_or("none", |(name, _)| name),
+            p50: latency(|latency| latency.p50),
+            p99: latency(|latency| latency.p99),
+            recall: over_blocks(&|row| row.recall_at_k),
+            overhead_percent: over_blocks(&|row| Some(row.memory.overhead_percent))?,
+            unreachable: rows.iter().map(|row| row.graph.unreachable).max()?,
+            overhead_per_point: overhead_per_point.collect(),
+            blocks,
+        })
+    }
+}
+
+/// The beam width at which a workload's strategies are compared, and why that one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChosenEf {
+    /// Beam width; `None` if the workload does not search.
+    pub ef: Option<usize>,
+    /// For people: why this one. Empty if there was no choice.
+    pub why: String,
+}
+
+/// All points of a document.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    points: Vec<Point>,
+    seed: u64,
+}
+
+impl Summary {
+    /// Gathers the rows of `document`. Points come in the order of the configuration: workload, strategy, then
+    /// threads and ef ascending; what the configuration does not name comes last, by name.
+    pub fn of(document: &Document) -> Summary {
+        let config = &document.run.config;
+        let rank = |names: &[String], name: &str| {
+            (names.iter().position(|other| other == name).unwrap_or(names.len()), name.to_owned())
+        };
+        let mut groups: BTreeMap<_, Vec<&Row>> = BTreeMap::new();
+        for row in &document.rows {
+            let key = (
+                rank(&config.workloads, &row.workload),
+                rank(&config.strategies, &row.strategy),
+                row.threads,
+                row.ef,
+            );
+            groups.entry(key).or_default().push(row);
+        }
+        let points = groups.values().filter_map(|rows| Point::of(rows, config.seed)).collect();
+        Summary { points, seed: config.seed }
+    }
+
+    /// Workloads that have points, in order.
+    pub fn workloads(&self) -> Vec<&str> {
+        in_order(self.points.iter().map(|point| point.workload.as_str()))
+    }
+
+    /// All points of a workload.
+    pub fn of_workload<'s>(&'s self, workload: &str) -> impl Iterator<Item = &'s Point> {
+        self.points.iter().filter(move |point| point.workload == workload)
+    }
+
+    /// The points of a workload at one beam width.
+    pub fn at<'s>(&'s self, workload: &str, ef: Option<usize>) -> Vec<&'s Point> {
+        self.of_workload(workload).filter(|point| point.ef == ef).collect()
+    }
+
+    /// Strategies that have points, in order.
+    pub fn strategies(&self) -> Vec<&str> {
+        in_order(self.points.iter().map(|point| point.strategy.as_str()))
+    }
+
+    /// The smallest beam width at which every strategy's median recall, at every thread count, reaches
+    /// [`RECALL_GOAL`]; the largest one if none does.
+    pub fn chosen_ef(&self, workload: &str) -> ChosenEf {
+        let efs: BTreeSet<Option<usize>> = self.of_workload(workload).map(|point| point.ef).collect();
+        let reaches = |ef: &&Option<usize>| {
+            self.at(workload, **ef)
+                .iter()
+                .all(|point| point.recall.is_some_and(|recall| recall >= RECALL_GOAL))
+        };
+        if efs.len() <= 1 {
+            return ChosenEf { ef: efs.into_iter().next().flatten(), why: String::new() };
+        }
+        match efs.iter().find(reaches) {
+            Some(ef) => ChosenEf {
+                ef: *ef,
+                why: format!("the smallest at which every strategy's median recall reaches {RECALL_GOAL}"),
+            },
+            None => ChosenEf {
+                ef: efs.into_iter().next_back().flatten(),
+                why: format!("the largest; no ef has every strategy's median recall at {RECALL_GOAL}"),
+            },
+        }
+    }
+
+    /// `point` over the same strategy at one thread.
+    pub fn over_itself(&self, point: &Point) -> Option<Estimate> {
+        self.over(point, &point.strategy)
+    }
+
+    /// `point` over [`BASELINE`] at one thread.
+    pub fn over_baseline(&self, point: &Point) -> Option<Estimate> {
+        self.over(point, BASELINE)
+    }
+
+    fn over(&self, point: &Point, strategy: &str) -> Option<Estimate> {
+        let base = self.points.iter().find(|base| {
+            base.strategy == strategy
+                && base.threads == 1
+                && (&base.workload, base.ef) == (&point.workload, point.ef)
+        })?;
+        Estimate::of(&paired_ratios(&point.blocks, &base.blocks), self.seed)
+    }
+
+    /// How many threads each other strategy needs to beat [`BASELINE`] on one thread, `None` where no measured
+    /// count does. Oversubscribed points do not count.
+    pub fn threads_to_beat_baseline(&self, points: &[&Point]) -> Vec<(String, Option<usize>)> {
+        let beats = |point: &&&Point| {
+            !point.oversubscribed && self.over_baseline(point).is_some_and(|ratio| ratio.exceeds(1.0))
+        };
+        in_order(points.iter().map(|point| point.strategy.as_str()))
+            .into_iter()
+            .filter(|strategy| *strategy != BASELINE)
+            .map(|strategy| {
+                let own = points.iter().filter(|point| point.strategy == strategy);
+                (strategy.to_owned(), own.filter(beats).map(|point| point.threads).min())
+            })
+            .collect()
+    }
+}
+
+/// Distinct names in the order in which they first appear.
+fn in_order<'s>(names: impl Iterator<Item = &'s str>) -> Vec<&'s str> {
+    let mut distinct = Vec::new();
+    for name in names {
+        if !distinct.contains(&name) {
+            distinct.push(name);
+        }
+    }
+    distinct
+}

@@ -1,0 +1,158 @@
+//! The flags of `hnsw-lab sweep`.
+
+use super::Workload;
+use crate::data::generate::{Shape, clustered, uniform};
+use crate::data::{Dataset, LoadOptions, TruthCache, TruthSource, Watch, embedded, load};
+use crate::machine::Placement;
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use hnsw_core::distance::Metric;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+/// Kinds of generated data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Generate {
+    /// Uniform in the unit cube: no structure, the hardest case
+    Uniform,
+    /// Clusters of a given intrinsic dimension
+    Clustered,
+}
+
+/// Kinds of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CodecName {
+    /// 32-bit floats, exact
+    F32,
+}
+
+/// Measure strategies over thread counts and workloads
+///
+/// Without flags: all strategies, 1, 2, 4, … threads up to the cores that this process may use, all workloads, on a real
+/// data set that is part of the program. Prints a table, writes one JSON document, and says how to see the curves. A sweep
+/// that was stopped goes on where it was when the same command is given again.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  hnsw-lab sweep
+  hnsw-lab sweep --strategies fine,lockfree --threads 1,2,4,8 --workloads search --ef 32,64,128
+  hnsw-lab sweep --dataset sift1m/ --n 200000 --seconds 5 --blocks 5 --out results/sift200k.json
+  hnsw-lab sweep --generate uniform --n 100000 --dim 128 --query-count 10000")]
+pub struct SweepArgs {
+    /// Base vectors: a file, or a folder with base.*, query.* and gt.* [default: the embedded SIFT set]
+    #[arg(long, value_name = "FILE|DIR", conflicts_with = "generate")]
+    pub dataset: Option<PathBuf>,
+    /// Queries, if --dataset is a file or another file is wanted
+    #[arg(long, value_name = "FILE", requires = "dataset")]
+    pub queries: Option<PathBuf>,
+    /// Exact neighbours as row numbers (ivecs, ibin, npy); computed and kept when there are none
+    #[arg(long, value_name = "FILE", requires = "dataset")]
+    pub truth: Option<PathBuf>,
+    /// Generate the data instead
+    #[arg(long, value_name = "KIND")]
+    pub generate: Option<Generate>,
+    /// Use this many base vectors (generated: 100000)
+    #[arg(long, value_name = "COUNT")]
+    pub n: Option<usize>,
+    /// Components of a generated vector
+    #[arg(long, value_name = "D", default_value_t = 128, requires = "generate")]
+    pub dim: usize,
+    /// Use this many queries (generated: 10000)
+    #[arg(long, value_name = "COUNT")]
+    pub query_count: Option<usize>,
+    /// Intrinsic dimension of generated clusters
+    #[arg(long, value_name = "D", default_value_t = 16, requires = "generate")]
+    pub intrinsic: usize,
+    /// How vectors are compared: l2, ip or cosine [default: what the data set says, else l2]
+    #[arg(long, value_name = "METRIC", value_parser = crate::data::cmd::metric, requires = "dataset")]
+    pub metric: Option<Metric>,
+    /// How vectors are stored
+    #[arg(long, value_name = "NAME", default_value = "f32")]
+    pub codec: CodecName,
+    /// Strategies to measure, or all
+    #[arg(long, value_name = "A,B", value_delimiter = ',', default_value = "all")]
+    pub strategies: Vec<String>,
+    /// Thread counts [default: 1, 2, 4, … up to the cores that this process may use]
+    #[arg(long, value_name = "1,2,4", value_delimiter = ',')]
+    pub threads: Option<Vec<usize>>,
+    /// Workloads to run
+    #[arg(long, value_name = "A,B", value_delimiter = ',', default_values_t = Workload::ALL, value_enum)]
+    pub workloads: Vec<Workload>,
+    /// Links per node and level; twice as many on level 0
+    #[arg(long, value_name = "M", default_value_t = 16)]
+    pub m: usize,
+    /// Beam width while inserting
+    #[arg(long, value_name = "EF", default_value_t = 200)]
+    pub ef_construction: usize,
+    /// Beam widths of searches; mixed workloads use the smallest from 64 up
+    #[arg(long, value_name = "16,32", value_delimiter = ',', default_value = "16,32,64,128")]
+    pub ef: Vec<usize>,
+    /// Neighbours to ask for
+    #[arg(long, value_name = "K", default_value_t = 10)]
+    pub k: usize,
+    /// Length of a timed window (a build takes what it takes; a mixed window ends early when all vectors are in)
+    #[arg(long, value_name = "S", default_value_t = 0.4)]
+    pub seconds: f64,
+    /// How often every point is measured; the table shows medians
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    pub blocks: usize,
+    /// Seed of levels, orders, operation mixes and generated data
+    #[arg(long, value_name = "SEED", default_value_t = 42)]
+    pub seed: u64,
+    /// Where workers run
+    #[arg(long, value_name = "POLICY", default_value = "compact")]
+    pub pin: Placement,
+    /// Where to write the results [default: results/<data set>.json]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Start over, even if the file holds rows of this sweep
+    #[arg(long)]
+    pub fresh: bool,
+    /// No progress bar
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+impl SweepArgs {
+    /// The data, with ground truth for k.
+    ///
+    /// # Errors
+    /// Data that cannot be read or generated; a stop on request.
+    pub fn dataset(&self, stop: &AtomicBool) -> Result<Dataset> {
+        let mut dataset = match (self.generate, &self.dataset) {
+            (Some(kind), _) => self.generated(kind)?,
+            (None, Some(path)) => load(
+                path,
+                &LoadOptions {
+                    queries: self.queries.clone(),
+                    truth: self.truth.clone(),
+                    metric: self.metric,
+                    limit: self.n,
+                    query_limit: self.query_count,
+                },
+            )?,
+            (None, None) if self.n.is_some() || self.query_count.is_some() => {
+                bail!("--n and --query-count go with --dataset or --generate; the embedded set is used whole")
+            }
+            (None, None) => embedded(),
+        };
+        let watch = Watch { progress: &|_, _| (), cancel: stop };
+        let source = dataset.ensure_truth(self.k, TruthCache::of_user().as_ref(), watch)?;
+        if let TruthSource::Computed { not_cached: Some(why) } = source {
+            eprintln!("note: the exact neighbours were computed, but cannot be kept for the next time: {why}");
+        }
+        Ok(dataset)
+    }
+
+    fn generated(&self, kind: Generate) -> Result<Dataset> {
+        let shape = Shape {
+            rows: self.n.unwrap_or(100_000),
+            dim: self.dim,
+            queries: self.query_count.unwrap_or(10_000),
+            seed: self.seed,
+        };
+        Ok(match kind {
+            Generate::Uniform => uniform(&shape)?,
+            Generate::Clustered => clustered(&shape, self.intrinsic)?,
+        })
+    }
+}

@@ -1,0 +1,221 @@
+//! Flags, data and machine turned into the exact list of what will be measured.
+
+use super::strategies::{ALL, Strategy, by_name};
+use super::{SweepArgs, Workload};
+use crate::data::Dataset;
+use crate::machine::{Machine, Placement};
+use crate::record::{self, Key};
+use anyhow::{Result, bail, ensure};
+use hnsw_core::error::MAX_EF;
+use hnsw_core::graph::GraphConfig;
+use hnsw_core::hnsw::IndexConfig;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A checked sweep.
+pub struct Plan {
+    /// What is swept.
+    pub strategies: Vec<&'static dyn Strategy>,
+    /// Thread counts, ascending.
+    pub threads: Vec<usize>,
+    /// Workloads, in the order of tables.
+    pub workloads: Vec<Workload>,
+    /// Beam widths of the search workload, ascending.
+    pub efs: Vec<usize>,
+    /// Beam width of searches in mixed workloads.
+    pub mixed_ef: usize,
+    /// Neighbours asked for.
+    pub k: usize,
+    /// Shape of every index.
+    pub index: IndexConfig,
+    /// Length of a timed window.
+    pub window: Duration,
+    /// Repetitions.
+    pub blocks: usize,
+    /// Seed of levels, orders and operation mixes.
+    pub seed: u64,
+    /// Where workers run.
+    pub placement: Placement,
+    /// Where the document goes.
+    pub out: PathBuf,
+}
+
+impl Plan {
+    /// Checks everything that can be checked before anything is measured.
+    ///
+    /// # Errors
+    /// Names the flag that does not fit, and what would.
+    pub fn new(args: &SweepArgs, machine: &Machine, dataset: &Dataset) -> Result<Plan> {
+        let mut efs = args.ef.clone();
+        efs.sort_unstable();
+        efs.dedup();
+        let mut threads = args.threads.clone().unwrap_or_else(|| powers_of_two(machine.allowed_cores));
+        threads.sort_unstable();
+        threads.dedup();
+        let mut workloads = args.workloads.clone();
+        workloads.sort_unstable();
+        workloads.dedup();
+        ensure!(!threads.contains(&0), "--threads has a 0; a trial needs at least one thread");
+        ensure!(
+            threads.iter().all(|&t| t <= MAX_THREADS),
+            "--threads goes up to {MAX_THREADS}; the machine has {} cores for this process",
+            machine.allowed_cores
+        );
+        ensure!(args.k > 0, "--k is 0; ask for at least one neighbour");
+        ensure!(args.k <= dataset.len(), "--k is {}, but there are only {} vectors", args.k, dataset.len());
+        for ef in &efs {
+            ensure!((args.k..=MAX_EF).contains(ef), "--ef has {ef}; each must be from k ({}) to {MAX_EF}", args.k);
+        }
+        ensure!(args.blocks > 0, "--blocks is 0; measure at least one block");
+        ensure!(
+            args.seconds.is_finite() && (0.01..=3600.0).contains(&args.seconds),
+            "--seconds is {}; a window lasts from 0.01 to 3600 seconds",
+            args.seconds
+        );
+        ensure!(
+            (1..=MAX_EF).contains(&args.ef_construction),
+            "--ef-construction is {}; it must be from 1 to {MAX_EF}",
+            args.ef_construction
+        );
+        GraphConfig::new(args.m).check()?;
+        let mixed_ef = efs.iter().copied().find(|&ef| ef >= 64).or(efs.last().copied()).unwrap_or(args.k.max(64));
+        let mixed = workloads.iter().any(|w| w.mix().is_some());
+        ensure!(!mixed || dataset.len() >= 10, "mixed workloads need at least 10 vectors, not {}", dataset.len());
+        Ok(Plan {
+            strategies: strategies(&args.strategies)?,
+            threads,
+            workloads,
+            efs,
+            mixed_ef,
+            k: args.k,
+            index: IndexConfig {
+                dim: dataset.dim(),
+                metric: dataset.metric(),
+                m: args.m,
+                ef_construction: args.ef_construction,
+                capacity: dataset.len(),
+                seed: args.seed,
+            },
+            window: Duration::from_secs_f64(args.seconds),
+            blocks: args.blocks,
+            seed: args.seed,
+            placement: args.pin,
+            out: args.out.clone().unwrap_or_else(|| PathBuf::from(format!("results/{}.json", file_name(dataset.name())))),
+        })
+    }
+
+    /// What each block runs.
+    pub fn sessions(&self) -> impl Iterator<Item = (&'static dyn Strategy, usize)> {
+        self.strategies.iter().flat_map(|&strategy| {
+            let serial_only = !strategy.is_parallel();
+            let threads = if serial_only { &[1][..] } else { &self.threads };
+            threads.iter().map(move |&t| (strategy, t))
+        })
+    }
+
+    /// The rows of one session.
+    pub fn session_keys(
+        &self,
+        strategy: &'static dyn Strategy,
+        threads: usize,
+        block: usize,
+    ) -> impl Iterator<Item = Key> {
+        let key = move |workload: Workload, ef| Key {
+            strategy: strategy.name().into(),
+            workload: workload.name().into(),
+            threads,
+            ef,
+            block,
+        };
+        self.workloads.iter().flat_map(move |&workload| {
+            let efs: Vec<Option<usize>> = match workload {
+                Workload::Build => vec![None],
+                Workload::Search => self.efs.iter().copied().map(Some).collect(),
+                Workload::Mixed | Workload::WriteHeavy => vec![Some(self.mixed_ef)],
+            };
+            efs.into_iter().map(move |ef| key(workload, ef))
+        })
+    }
+
+    /// All rows.
+    pub fn keys(&self) -> impl Iterator<Item = Key> {
+        (0..self.blocks).flat_map(move |block| {
+            self.sessions().flat_map(move |(strategy, threads)| self.session_keys(strategy, threads, block))
+        })
+    }
+
+    /// The configuration as the document keeps it.
+    pub fn config(&self) -> record::Config {
+        record::Config {
+            strategies: self.strategies.iter().map(|s| s.name().to_owned()).collect(),
+            threads: self.threads.clone(),
+            workloads: self.workloads.iter().map(|w| w.name().to_owned()).collect(),
+            m: self.index.m,
+            ef_construction: self.index.ef_construction,
+            efs: self.efs.clone(),
+            k: self.k,
+            codec: "f32".into(),
+            seconds: self.window.as_secs_f64(),
+            blocks: self.blocks,
+            seed: self.seed,
+            pin: self.placement.name().to_owned(),
+        }
+    }
+}
+
+/// The most threads of a trial.
+const MAX_THREADS: usize = 4096;
+
+/// 1, 2, 4, … and the number of cores itself.
+fn powers_of_two(cores: usize) -> Vec<usize> {
+    let mut threads: Vec<usize> = std::iter::successors(Some(1), |t| Some(t * 2)).take_while(|t| *t < cores).collect();
+    threads.push(cores);
+    threads
+}
+
+fn strategies(names: &[String]) -> Result<Vec<&'static dyn Strategy>> {
+    if names.iter().any(|name| name == "all") {
+        return Ok(ALL.to_vec());
+    }
+    let mut found = Vec::new();
+    for strategy in ALL {
+        if names.iter().any(|name| name == strategy.name()) {
+            found.push(*strategy);
+        }
+    }
+    if let Some(unknown) = names.iter().find(|name| by_name(name).is_none()) {
+        let known: Vec<_> = ALL.iter().map(|s| s.name()).collect();
+        bail!("--strategies has `{unknown}`; there are {} and all", known.join(", "));
+    }
+    Ok(found)
+}
+
+/// A data set's name as part of a file's name.
+fn file_name(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    name.chars().map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_thread_counts_end_at_the_cores() {
+        assert_eq!(powers_of_two(1), [1]);
+        assert_eq!(powers_of_two(2), [1, 2]);
+        assert_eq!(powers_of_two(6), [1, 2, 4, 6]);
+        assert_eq!(powers_of_two(64), [1, 2, 4, 8, 16, 32, 64]);
+    }
+
+    #[test]
+    fn an_unknown_strategy_is_named_with_those_that_exist() {
+        let Err(error) = strategies(&["fine".into(), "finest".into()]) else { panic!("accepted") };
+        assert!(error.to_string().contains("`finest`") && error.to_string().contains("lockfree"), "{error}");
+    }
+
+    #[test]
+    fn file_names_hold_no_separators() {
+        assert_eq!(file_name("a b/c:d.e"), "a-b-c-d.e");
+    }
+}

@@ -1,0 +1,112 @@
+//! The format does not change by accident: a sample in the tree, the schema, and the types agree.
+//!
+//! `HNSW_LAB_BLESS=1 cargo test -p hnsw-lab --test results golden_sample_is` writes the sample anew after a wanted change.
+
+use hnsw_lab::record::{Document, Writer, read};
+
+use crate::schema;
+use crate::support::{in_tree, sample};
+
+const GOLDEN: &str = "tests/golden/sample.json";
+const SCHEMA: &str = "../results/schema/v1.json";
+
+fn written_by_writer(document: &Document) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("sample.json");
+    let mut writer = Writer::create(&path, document.run.clone()).expect("writable");
+    let (last, earlier) = document.rows.split_last().expect("rows");
+    // One write would do; the last row apart shows that rewriting appends.
+    for row in earlier.iter().take(3).chain([last]) {
+        writer.push(row.clone()).expect("pushed");
+    }
+    std::fs::read(path).expect("readable")
+}
+
+fn violations(document: &serde_json::Value) -> Vec<String> {
+    let schema = std::fs::read(in_tree(SCHEMA)).expect("the schema is in the tree");
+    let schema = serde_json::from_slice(&schema).expect("the schema is JSON");
+    schema::violations(&schema, document)
+}
+
+#[test]
+fn golden_sample_is_what_the_generator_makes() {
+    let path = in_tree(GOLDEN);
+    let fresh = sample();
+    if std::env::var_os("HNSW_LAB_BLESS").is_some() {
+        let mut writer = Writer::create(&path, fresh.run.clone()).expect("writable");
+        for row in fresh.rows.clone() {
+            writer.push(row).expect("pushed");
+        }
+    }
+    let golden = read(&path).expect("the sample is in the tree and readable");
+    assert_eq!(golden.run, fresh.run);
+    assert_eq!(golden.rows.len(), fresh.rows.len());
+    for (golden, fresh) in golden.rows.iter().zip(&fresh.rows) {
+        assert_eq!(golden.key(), fresh.key());
+        assert_eq!(golden.memory.total_bytes, fresh.memory.total_bytes);
+        let (golden, fresh) = (golden.ops.per_second(), fresh.ops.per_second());
+        assert!((golden - fresh).abs() < 1e-6 * fresh, "{golden} against {fresh}");
+    }
+}
+
+#[test]
+fn golden_sample_and_fresh_document_satisfy_the_schema() {
+    let golden = std::fs::read(in_tree(GOLDEN)).expect("the sample is in the tree");
+    for bytes in [golden, written_by_writer(&sample())] {
+        let document = serde_json::from_slice(&bytes).expect("JSON");
+        assert_eq!(violations(&document), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn schema_refuses_what_the_types_refuse() {
+    let sample = serde_json::to_value(sample()).expect("serialisable");
+    let spoil: [(&str, serde_json::Value); 6] = [
+        ("/schema_version", 2.into()),
+        ("/run/started", "yesterday".into()),
+        ("/run/config/threads", "4".into()),
+        ("/rows/0/ops/insert/latency_us", serde_json::Value::Null),
+        ("/rows/0/recall_at_k", 1.5.into()),
+        ("/rows/0/memory/links_bytes", (-1).into()),
+    ];
+    for (at, value) in spoil {
+        let mut document = sample.clone();
+        *document.pointer_mut(at).expect("the field is there") = value;
+        assert_eq!(violations(&document).len(), 1, "{at}");
+    }
+}
+
+/// Every field that the program writes is in the schema, and every field of the schema is written.
+#[test]
+fn schema_names_every_field() {
+    let schema: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(in_tree(SCHEMA)).expect("readable")).expect("JSON");
+    let document = serde_json::to_value(sample()).expect("serialisable");
+    let row = document.pointer("/rows/0").expect("a row");
+    let pairs = [
+        ("run", &document["run"]),
+        ("build", &document["run"]["build"]),
+        ("dataset", &document["run"]["dataset"]),
+        ("config", &document["run"]["config"]),
+        ("row", row),
+        ("ops", &row["ops"]),
+        ("op", &row["ops"]["insert"]),
+        ("latency_us", &row["ops"]["insert"]["latency_us"]),
+        ("memory", &row["memory"]),
+        ("graph", &row["graph"]),
+        ("contention", &row["contention"]),
+    ];
+    let keys = |value: &serde_json::Value| {
+        let mut names: Vec<String> = value.as_object().expect("an object").keys().cloned().collect();
+        names.sort();
+        names
+    };
+    for (name, written) in pairs {
+        let described = &schema["$defs"][name];
+        assert_eq!(keys(&described["properties"]), keys(written), "{name}");
+        let mut required: Vec<String> =
+            serde_json::from_value(described["required"].clone()).expect("a list of names");
+        required.sort();
+        assert_eq!(required, keys(written), "{name}");
+    }
+}

@@ -1,0 +1,9 @@
+//! The result document and the commands that read it, on a made-up document.
+
+mod golden;
+mod plot;
+mod record;
+mod report;
+mod schema;
+mod support;
+mod verify;

@@ -1,0 +1,149 @@
+//! The tables of the made-up document.
+
+use hnsw_lab::report::{ReportArgs, csv, run, tables};
+use hnsw_lab::summary::Summary;
+
+use crate::support::{sample, sample_file};
+
+fn report() -> String {
+    let document = sample();
+    let summary = Summary::of(&document);
+    tables(&document, &summary, &summary.workloads(), false)
+}
+
+/// The cells of the first line after `heading` that starts with `strategy`.
+fn cells_of<'t>(text: &'t str, heading: &str, strategy: &str) -> Vec<&'t str> {
+    let after = text.split_once(heading).expect("the heading is there").1;
+    let line = after.lines().find(|line| line.trim_start().starts_with(strategy)).expect("a line");
+    line.split_whitespace().collect()
+}
+
+#[test]
+fn piped_text_is_plain_and_narrow() {
+    let text = report();
+    assert!(!text.contains('\u{1b}'), "no escape sequences");
+    let widest = text.lines().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(160), "{widest:?}\n{text}");
+}
+
+#[test]
+fn one_table_per_workload_in_the_configured_order() {
+    let text = report();
+    let starts: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("· latency of one"))
+        .map(|line| line.split(' ').next().unwrap_or_default())
+        .collect();
+    assert_eq!(starts, ["build", "search", "mixed", "write-heavy"]);
+}
+
+#[test]
+fn search_is_compared_at_the_smallest_ef_with_enough_recall() {
+    let mut document = sample();
+    let text = report();
+    assert!(text.contains("search · ef 32 (the smallest at which every strategy's median recall"), "{text}");
+    for row in document.rows.iter_mut().filter(|row| row.strategy == "mvcc") {
+        row.recall_at_k = row.recall_at_k.map(|_| 0.9);
+    }
+    let chosen = Summary::of(&document).chosen_ef("search");
+    assert_eq!(chosen.ef, Some(64));
+    assert!(chosen.why.starts_with("the largest"), "{}", chosen.why);
+}
+
+#[test]
+fn speed_ups_are_medians_of_paired_ratios() {
+    let mut document = sample();
+    document.rows.retain(|row| row.workload == "build");
+    for row in &mut document.rows {
+        // Blocks slow down together, so that ratios stay exact while rates do not.
+        let blocks = 1.0 / (row.block + 1) as f64;
+        let rate = 1_000.0
+            * blocks
+            * match (row.strategy.as_str(), row.threads) {
+                ("sequential", _) => 1.0,
+                (_, 1) => 0.8,
+                (_, threads) => 0.8 * 0.9 * threads as f64,
+            };
+        row.ops.insert.as_mut().expect("builds insert").per_second = rate;
+    }
+    let summary = Summary::of(&document);
+    let points = summary.at("build", None);
+    let point = points.iter().find(|point| point.strategy == "fine" && point.threads == 2).expect("a point");
+    let itself = summary.over_itself(point).expect("a ratio");
+    let baseline = summary.over_baseline(point).expect("a ratio");
+    assert!((itself.median - 1.8).abs() < 1e-9, "{itself:?}");
+    assert!((baseline.median - 1.44).abs() < 1e-9, "{baseline:?}");
+    assert!((point.throughput.median - 720.0).abs() < 1e-9, "{:?}", point.throughput);
+    let text = tables(&document, &summary, &["build"], false);
+    assert!(text.contains("fine 2"), "{text}");
+}
+
+#[test]
+fn cost_sentence_names_threads_or_says_that_none_was_enough() {
+    let mut document = sample();
+    for row in &mut document.rows {
+        if row.strategy == "coarse" {
+            for op in [&mut row.ops.search, &mut row.ops.insert].into_iter().flatten() {
+                // Only the oversubscribed point beats the baseline, and that does not count.
+                op.per_second *= if row.threads > 2 { 10.0 } else { 0.1 };
+            }
+        }
+    }
+    let summary = Summary::of(&document);
+    let text = tables(&document, &summary, &["search"], false);
+    let sentence = text.lines().find(|line| line.starts_with("Threads needed")).expect("the sentence");
+    assert_eq!(
+        sentence,
+        "Threads needed to beat `sequential` on one thread: coarse not in the measured range, fine 2, lockfree 2, mvcc 2."
+    );
+}
+
+#[test]
+fn flags_are_shown_and_explained() {
+    let text = report();
+    assert!(text.contains("* more threads than allowed CPUs"));
+    assert!(text.contains("! at least one block is tainted"));
+    assert!(!text.contains("promise of the contract"));
+    let mixed = text.split_once("\nmixed").expect("mixed").1;
+    let tainted = mixed.lines().find(|line| line.ends_with('!')).expect("the tainted point");
+    assert_eq!(tainted.split_whitespace().next(), Some("2"), "{tainted}");
+    let sequential = cells_of(&text, "\nbuild", "sequential");
+    assert_eq!(sequential.len(), 13, "no flag: {sequential:?}");
+    assert_eq!((sequential[1], sequential[4], sequential[5]), ("1", "1.00", "1.00"));
+}
+
+#[test]
+fn two_blocks_give_no_interval() {
+    let mut document = sample();
+    document.rows.retain(|row| row.block < 2 && row.workload == "build");
+    let summary = Summary::of(&document);
+    let text = tables(&document, &summary, &["build"], false);
+    assert_eq!(cells_of(&text, "\nbuild", "sequential")[3], "–");
+}
+
+#[test]
+fn a_sweep_without_rows_is_reported_as_such() {
+    let mut document = sample();
+    document.rows.clear();
+    let text = tables(&document, &Summary::of(&document), &[], false);
+    assert!(text.contains("No rows yet"), "{text}");
+}
+
+#[test]
+fn csv_has_every_point_with_all_its_columns() {
+    let summary = Summary::of(&sample());
+    let text = csv(&summary, &summary.workloads()).expect("in memory");
+    let lines: Vec<&str> = text.lines().collect();
+    // 4 strategies at 3 thread counts and the baseline at 1; build, mixed and write-heavy once, search at 3 efs.
+    assert_eq!(lines.len(), 1 + 13 * 6);
+    assert!(lines.iter().all(|line| line.split(',').count() == 18), "{}", lines[1]);
+    assert!(lines[1].starts_with("build,sequential,1,,3,false,false,"), "{}", lines[1]);
+}
+
+#[test]
+fn an_unknown_workload_is_one_line_with_the_known_ones() {
+    let (_folder, file) = sample_file();
+    let error = run(&ReportArgs { file, workload: Some("serach".into()), csv: false }).expect_err("unknown");
+    let line = error.to_string();
+    assert!(line.contains("`serach`; it has build, search, mixed, write-heavy"), "{line}");
+}
