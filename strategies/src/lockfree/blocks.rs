@@ -33,6 +33,8 @@ const CLASS_MASK: u32 = (1 << CLASS_BITS) - 1;
 const MAX_UNITS: usize = 1 << (u32::BITS - CLASS_BITS);
 /// Units per page.
 pub(super) const PAGE: usize = if cfg!(hnsw_loom) { 8 } else { 64 };
+/// Graphs with this many bytes of lists get segments of 2 MB, which huge pages can back, from the start.
+const LARGE: usize = 64 << 20;
 /// Slots of the smallest unit: 32 bytes.
 const MIN_UNIT: usize = 8;
 
@@ -101,7 +103,12 @@ impl Blocks {
         let unit = Self::unit_for(config);
         let pages = MAX_UNITS / PAGE;
         let longest = config.cap(0).div_ceil(unit) - 1;
-        let expected = config.expected_nodes().map(|n| (n * (longest + 1)).div_ceil(PAGE).min(pages));
+        // How full lists get is not known, so the last segment has a tail whatever the capacity; small graphs grow from small
+        // segments to keep it short.
+        let expected = config
+            .expected_nodes()
+            .map(|nodes| (nodes * (longest + 1)).div_ceil(PAGE).min(pages))
+            .filter(|pages| pages * PAGE * unit * size_of::<u32>() >= LARGE);
         Blocks {
             unit,
             longest,
