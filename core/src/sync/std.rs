@@ -38,11 +38,33 @@ pub mod cell {
             f(self.0.get())
         }
     }
+
+    /// A value that is written before it is shared and only read from then on, until it is dropped. Under a model checker
+    /// both halves of that are checked; here nothing is left of it.
+    #[derive(Debug)]
+    #[repr(transparent)]
+    pub struct Frozen<T>(T);
+
+    impl<T> Frozen<T> {
+        /// With this value for good.
+        #[inline(always)]
+        pub const fn new(value: T) -> Self {
+            Frozen(value)
+        }
+
+        /// The value.
+        #[inline(always)]
+        pub const fn get(&self) -> &T {
+            &self.0
+        }
+    }
 }
 
 /// Epoch-based reclamation: `crossbeam-epoch`.
 pub mod epoch {
-    pub use crossbeam_epoch::{Atomic, Guard, Owned, Pointable, Shared, pin, unprotected};
+    pub use crossbeam_epoch::{
+        Atomic, CompareExchangeError, Guard, Owned, Pointable, Pointer, Shared, pin, unprotected,
+    };
 }
 
 /// A value that is replaced as a whole while others read it: `arc-swap`.
