@@ -170,7 +170,7 @@ fn a_rewrite_that_panics_leaves_the_list_as_it_was() {
 fn readers_meet_only_whole_lists_while_writers_churn() {
     const NODES: usize = 500;
     let config = GraphConfig::new(16);
-    let level_of = |n: NodeId| (n.get() % 3 == 0) as Level;
+    let level_of = |n: NodeId| n.get().is_multiple_of(3) as Level;
     let graph = graph(16, NODES, level_of);
     let at = |random: usize| {
         let owner = node(random % NODES);

@@ -1,19 +1,19 @@
 //! Blocks of links, their handles, and the memory they lie in.
 //!
 //! A block is a run of one to [`CLASSES`] *units* and holds nothing but link slots; slots after the last link are
-//! [`Link::NIL`]. The number of units is the *class* of the block (counted from 0). A unit is 8 slots up to M = 16, and grows with M so that
-//! the longest list fits the last class: 16 slots up to M = 32, 32 up to 64, 64 up to 128.
+//! [`Link::NIL`]. The number of units is the *class* of the block (counted from 0). A unit is 8 slots up to M = 16,
+//! and grows with M so that the longest list fits the last class: 16 slots up to M = 32, 32 up to 64, 64 up to 128.
 //!
-//! A [`Handle`] names a block in 32 bits: number of the first unit, then class. So a reader knows from the handle alone
-//! where the block is and how long it can be, and a list costs 4 bytes beside its block.
+//! A [`Handle`] names a block in 32 bits: number of the first unit, then class. So a reader knows from the handle
+//! alone where the block is and how long it can be, and a list costs 4 bytes beside its block.
 //!
 //! # Invariants
 //! - I1: a unit belongs to one block for ever: blocks are never split, joined or moved.
-//! - I2: a block lies inside one page. A block of an even number of units starts at an even unit, so a block of 64 bytes
-//!   or less lies inside one cache line, and one of 128 bytes inside two.
+//! - I2: a block lies inside one page. A block of an even number of units starts at an even unit, so a block of 64
+//!   bytes or less lies inside one cache line, and one of 128 bytes inside two.
 //! - I3: all units of a block that holds a list are full but the last, which holds one link at least.
-//! - I4: the first word of a block is only ever written by atomic stores, because a thread that takes a block off a free
-//!   list may read that word while the block already belongs to another (see [`super::slab`]).
+//! - I4: the first word of a block is only ever written by atomic stores, because a thread that takes a block off a
+//!   free list may read that word while the block already belongs to another (see [`super::slab`]).
 //!
 //! # Synchronisation
 //! None of its own: whoever names a block to another thread orders its content ([`super`], [`super::slab`]).
@@ -90,8 +90,8 @@ pub(super) struct Blocks {
     shadows: Segments<Shadow>,
 }
 
-/// What the model checker sees of a block, kept at the number of its first unit: accesses to its content, and the first
-/// word where that is accessed atomically.
+/// What the model checker sees of a block, kept at the number of its first unit: accesses to its content, and the
+/// first word where that is accessed atomically.
 #[cfg(hnsw_loom)]
 struct Shadow {
     content: hnsw_core::sync::cell::UnsafeCell<()>,
@@ -103,8 +103,8 @@ impl Blocks {
         let unit = Self::unit_for(config);
         let pages = MAX_UNITS / PAGE;
         let longest = config.cap(0).div_ceil(unit) - 1;
-        // How full lists get is not known, so the last segment has a tail whatever the capacity; small graphs grow from small
-        // segments to keep it short.
+        // How full lists get is not known, so the last segment has a tail whatever the capacity; small graphs grow
+        // from small segments to keep it short.
         let expected = config
             .expected_nodes()
             .map(|nodes| (nodes * (longest + 1)).div_ceil(PAGE).min(pages))
@@ -126,9 +126,10 @@ impl Blocks {
         config.cap(0).div_ceil(CLASSES).next_power_of_two().max(MIN_UNIT)
     }
 
-    /// The number of nodes whose lists fit, whatever the history: every list may have left a free block of each class
-    /// behind, and an eighth of all units may be waiting to be freed. The number of lists above level 0 is taken to be
-    /// what the level draw of HNSW gives. 85 million at M = 16; about as many for any other M above 8, and more below.
+    /// The number of nodes whose lists fit, whatever the history: every list may have left a free block of each
+    /// class behind, and an eighth of all units may be waiting to be freed. The number of lists above level 0 is
+    /// taken to be what the level draw of HNSW gives. 85 million at M = 16; about as many for any other M above 8,
+    /// and more below.
     pub(super) fn most_nodes(config: &GraphConfig) -> usize {
         let unit = Self::unit_for(config);
         let of_all_classes = |level| (1..=config.cap(level).div_ceil(unit)).sum::<usize>();
@@ -201,8 +202,8 @@ impl Blocks {
         self.watch_read(block);
         let first = self.slot(block).cast_const().cast::<Link>();
         let before_last = block.class() * self.unit;
-        // SAFETY: a block has `class + 1` units of slots; `Link` is a `u32` in memory; all slots were written by `fill` and
-        // are not written now, as the caller says.
+        // SAFETY: a block has `class + 1` units of slots; `Link` is a `u32` in memory; all slots were written by
+        // `fill` and are not written now, as the caller says.
         let last = unsafe { core::slice::from_raw_parts(first.add(before_last), self.unit) };
         // All units before the last are full (I3): it is enough to count in the last.
         let (eights, _) = last.as_chunks::<MIN_UNIT>();
@@ -215,15 +216,16 @@ impl Blocks {
     /// Writes a list into a block of its [class](Blocks::class_for).
     ///
     /// # Safety
-    /// The block is the caller's alone, but for reads of its first word by threads that take blocks off a free list.
+    /// The block is the caller's alone, but for reads of its first word by threads that take blocks off a free
+    /// list.
     pub(super) unsafe fn fill(&self, block: Handle, links: &[Link]) {
         debug_assert_eq!(block.class(), self.class_for(links.len()));
         debug_assert!(!links.contains(&Link::NIL), "no link can be NIL");
         self.watch_write(block);
         self.write_first(block, links[0].to_bits());
         let (slot, rest) = (self.slot(block), &links[1..]);
-        // SAFETY: a block of this class has room for `links.len()` slots and ends after `slots`; it is the caller's, and
-        // `links` is no part of it because no one else has a reference into it.
+        // SAFETY: a block of this class has room for `links.len()` slots and ends after `slots`; it is the
+        // caller's, and `links` is no part of it because no one else has a reference into it.
         unsafe {
             core::ptr::copy_nonoverlapping(rest.as_ptr().cast::<u32>(), slot.add(1), rest.len());
             for empty in links.len()..self.slots(block) {
@@ -274,8 +276,9 @@ impl Blocks {
         #[cfg(not(hnsw_loom))]
         {
             const { assert!(size_of::<AtomicU32>() == 4 && align_of::<AtomicU32>() == 4) };
-            // SAFETY: `AtomicU32` is a `u32` in memory. The word lives as long as the pages do, it was initialised with
-            // them, and it is only written atomically (I4); plain reads of it, by the borrowers of a list, happen while no one writes.
+            // SAFETY: `AtomicU32` is a `u32` in memory. The word lives as long as the pages do, it was initialised
+            // with them, and it is only written atomically (I4); plain reads of it, by the borrowers of a list,
+            // happen while no one writes.
             unsafe { &*self.slot(block).cast::<AtomicU32>() }
         }
     }

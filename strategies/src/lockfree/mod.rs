@@ -1,8 +1,9 @@
 //! Lock-free: immutable blocks of links, replaced by compare-and-swap, reused after an epoch has passed.
 //!
-//! Each list has a *head*: a 32-bit handle of the block that holds its links. A reader loads the head and borrows the block. A writer makes a new block
-//! and swaps the head; if another thread was faster, it does the same again with the newer list, so no change is ever lost. Blocks that were replaced are used
-//! again when every session that may have met them is over: a session pins the epoch (crossbeam-epoch) once, when it opens.
+//! Each list has a *head*: a 32-bit handle of the block that holds its links. A reader loads the head and borrows
+//! the block. A writer makes a new block and swaps the head; if another thread was faster, it does the same again
+//! with the newer list, so no change is ever lost. Blocks that were replaced are used again when every session that
+//! may have met them is over: a session pins the epoch (crossbeam-epoch) once, when it opens.
 //!
 //! | file | |
 //! |---|---|
@@ -11,33 +12,39 @@
 //! | `session` | [`Read`] and [`Write`] |
 //!
 //! # Invariants
-//! - I1: a block never changes between the store of its handle in a head and the end of the last session that was open when the handle was
-//!   replaced.
-//! - I2: a block is in one list at most. (With I1: a head that has the same value twice within a session has had it all the time.)
+//! - I1: a block never changes between the store of its handle in a head and the end of the last session that was
+//!   open when the handle was replaced.
+//! - I2: a block is in one list at most. (With I1: a head that has the same value twice within a session has had it
+//!   all the time.)
 //! - I3: a list holds at most as many links as its class has slots, and the empty list has no block.
 //! - I4: the entry point only rises, and is published and linked on all its levels.
 //!
 //! # Synchronisation
-//! - `block-swap` (Release) with `block-read`, `block-edit` and `block-again` (Acquire): whoever loads a head sees the block.
-//! - The same pair orders the *row* and the own lists of every node in the list. The thread that first named the node had written them. Any
-//!   other thread that copies the id into a new block has taken it from a list, whose head it acquired, or from the entry point, which it acquired
-//!   too: so they happened before its own Release.
-//! - `entry-found` and `entry-raise` (Release) with `entry-read` (Acquire): whoever starts at the entry point sees its row and its lists.
-//! - Reuse: the readers of a block unpin, then an epoch passes, then the block is freed: that order is crossbeam-epoch's; `slab` says
-//!   what free lists add to it.
+//! - `block-swap` (Release) with `block-read`, `block-edit` and `block-again` (Acquire): whoever loads a head sees
+//!   the block.
+//! - The same pair orders the *row* and the own lists of every node in the list. The thread that first named the
+//!   node had written them. Any other thread that copies the id into a new block has taken it from a list, whose
+//!   head it acquired, or from the entry point, which it acquired too: so they happened before its own Release.
+//! - `entry-found` and `entry-raise` (Release) with `entry-read` (Acquire): whoever starts at the entry point sees
+//!   its row and its lists.
+//! - Reuse: the readers of a block unpin, then an epoch passes, then the block is freed: that order is
+//!   crossbeam-epoch's; `slab` says what free lists add to it.
 //!
 //! # Progress
-//! Reading a list is wait-free: one Acquire load. Rewriting is lock-free: a try fails only because another succeeded. Opening a session pins: that is
-//! wait-free but for every 128th pin of a thread, which also helps to free garbage, lock-free and of bounded amount. Nothing blocks.
+//! Reading a list is wait-free: one Acquire load. Rewriting is lock-free: a try fails only because another
+//! succeeded. Opening a session pins: that is wait-free but for every 128th pin of a thread, which also helps to
+//! free garbage, lock-free and of bounded amount. Nothing blocks.
 //!
 //! # Memory
-//! Per list: 4 bytes of head and one block of 32, 64, 96 or 128 bytes (M <= 16; blocks grow with M). One graph holds
-//! at least 80 million nodes whatever M is; [`Graph::reserve`] says [`Full`] beyond. Neither reading nor, once there are free blocks, rewriting calls an allocator;
-//! the collector itself allocates 2 KB for about every 16 KB of garbage.
+//! Per list: 4 bytes of head and one block of 32, 64, 96 or 128 bytes (M <= 16; blocks grow with M). One graph
+//! holds at least 80 million nodes whatever M is; [`Graph::reserve`] says [`Full`] beyond. Neither reading nor,
+//! once there are free blocks, rewriting calls an allocator; the collector itself allocates 2 KB for about every 16
+//! KB of garbage.
 //!
-//! Garbage: 16 KB per shard (one shard per core, 16 at most) may wait to be handed to the collector, and what was handed over waits until all
-//! sessions then open are over. So it is bounded by what writers replace within about three of the longest sessions; a session that never ends
-//! holds back all garbage after it, but no writer. Open sessions hold back their own garbage, uncounted, until they end.
+//! Garbage: 16 KB per shard (one shard per core, 16 at most) may wait to be handed to the collector, and what was
+//! handed over waits until all sessions then open are over. So it is bounded by what writers replace within about
+//! three of the longest sessions; a session that never ends holds back all garbage after it, but no writer. Open
+//! sessions hold back their own garbage, uncounted, until they end.
 
 mod blocks;
 mod session;
@@ -54,7 +61,8 @@ use hnsw_core::segments::Segments;
 use hnsw_core::sync::{Arc, AtomicU32, AtomicU64, CachePadded, epoch};
 use slab::Slab;
 
-/// Times that [`Graph::quiesce`] drives the collector before it gives up. Each frees a few hundred KB at least, if no session holds the epoch.
+/// Times that [`Graph::quiesce`] drives the collector before it gives up. Each frees a few hundred KB at least, if
+/// no session holds the epoch.
 const QUIESCE_ROUNDS: usize = 1 << 10;
 
 /// A graph of immutable blocks; see [the module](self).
@@ -144,8 +152,8 @@ impl Graph for LockFree {
         Contention { cas_failures: self.slab.losses(), ..Contention::default() }
     }
 
-    /// Reaches the garbage of every finished session of any thread. Does nothing for what an open session, on any thread and of any graph, may still
-    /// see: the epoch is one for the whole process.
+    /// Reaches the garbage of every finished session of any thread. Does nothing for what an open session, on any
+    /// thread and of any graph, may still see: the epoch is one for the whole process.
     fn quiesce(&self) {
         let pin = epoch::pin();
         (0..self.slab.shards()).for_each(|shard| self.slab.hand_over(shard, &pin));

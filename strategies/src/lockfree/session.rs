@@ -20,7 +20,8 @@ thread_local! {
 /// The most that a writer waits between two tries, as a power of two of [`spin_loop`]s.
 const MAX_SPIN: u32 = 6;
 
-/// Reads a [`LockFree`] graph. Pins the epoch while it lives: no block that it has met is used again before it ends.
+/// Reads a [`LockFree`] graph. Pins the epoch while it lives: no block that it has met is used again before it
+/// ends.
 pub struct Read<'g> {
     graph: &'g LockFree,
     pin: Guard,
@@ -45,7 +46,8 @@ impl<'g> Read<'g> {
 impl View for Read<'_> {
     #[inline]
     fn entry(&self) -> Option<Entry> {
-        // Acquire [entry-read]: pairs with Release [entry-found] and [entry-raise]; the lists and the row of the node.
+        // Acquire [entry-read]: pairs with Release [entry-found] and [entry-raise]; the lists and the row of the
+        // node.
         Entry::unpack(self.graph.entry.load(Ordering::Acquire))
     }
 
@@ -70,10 +72,12 @@ impl View for Read<'_> {
 
     #[inline(always)]
     fn links<'s>(&'s self, at: At, _buf: &'s mut LinkBuf) -> &'s [Link] {
-        // Acquire [block-read]: pairs with Release [block-swap]; the links, and the row and the lists of every node they lead to.
+        // Acquire [block-read]: pairs with Release [block-swap]; the links, and the row and the lists of every node
+        // they lead to.
         let block = Handle::from_bits(self.head(at).load(Ordering::Acquire));
-        // SAFETY: the block was filled before its handle was stored, which the load has acquired. It was in a list while this
-        // session was pinned, so it is not written to before the session ends; the answer borrows the session.
+        // SAFETY: the block was filled before its handle was stored, which the load has acquired. It was in a list
+        // while this session was pinned, so it is not written to before the session ends; the answer borrows the
+        // session.
         unsafe { self.graph.slab.blocks.links(block) }
     }
 
@@ -101,8 +105,8 @@ pub struct Write<'g> {
     shard: usize,
     /// What the rewrite function writes to.
     buffer: ManuallyDrop<LinkBuf>,
-    /// The block with which this session lost its last race: it is used for the next try. It must not go back to a free list
-    /// before a grace period (see [`super::slab`]).
+    /// The block with which this session lost its last race: it is used for the next try. It must not go back to a
+    /// free list before a grace period (see [`super::slab`]).
     spare: Handle,
     /// Blocks taken out of lists.
     retired: Retired,
@@ -168,8 +172,8 @@ impl Edit for Write<'_> {
     {
         let graph = self.read.graph;
         let head = self.read.head(at);
-        // Acquire [block-edit]: pairs with Release [block-swap]; as for a reader. It is also what lets this thread name the nodes of the
-        // old list in a new one: their rows happened before.
+        // Acquire [block-edit]: pairs with Release [block-swap]; as for a reader. It is also what lets this thread
+        // name the nodes of the old list in a new one: their rows happened before.
         let mut old = Handle::from_bits(head.load(Ordering::Acquire));
         let mut tries = 0;
         loop {
@@ -179,9 +183,9 @@ impl Edit for Write<'_> {
                 return Verdict::Keep;
             }
             let new = self.build();
-            // Release [block-swap]: pairs with Acquire [block-read], [block-edit] and [block-again]; the new block, and the rows and lists of all
-            // nodes that it leads to, which this thread wrote or acquired. The value is `old` only if no one changed the list:
-            // `old` is not used again while this session is pinned.
+            // Release [block-swap]: pairs with Acquire [block-read], [block-edit] and [block-again]; the new block,
+            // and the rows and lists of all nodes that it leads to, which this thread wrote or acquired. The value
+            // is `old` only if no one changed the list: `old` is not used again while this session is pinned.
             // Acquire on failure [block-again]: as `block-edit`.
             match head.compare_exchange(old.bits(), new.bits(), Ordering::Release, Ordering::Acquire) {
                 Ok(_) => {

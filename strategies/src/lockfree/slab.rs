@@ -1,12 +1,13 @@
 //! Where blocks come from and go back to.
 //!
-//! A block is taken off a free list of its class, or cut from fresh units when no shard has a free one. Free lists are Treiber
-//! stacks, chained through the first words of the free blocks; there is a set of them per *shard*, and each thread
-//! has a shard, so threads rarely meet.
+//! A block is taken off a free list of its class, or cut from fresh units when no shard has a free one. Free lists
+//! are Treiber stacks, chained through the first words of the free blocks; there is a set of them per *shard*, and
+//! each thread has a shard, so threads rarely meet.
 //!
-//! Blocks go back in two steps. A session that ends puts the handles of the blocks it replaced on the garbage chain of its shard,
-//! written into *records*, which are blocks themselves, so that nothing is allocated. When [`HAND_OVER`] bytes have come together, the chain is handed
-//! to the epoch collector as one deferred call, which puts the blocks on the free lists after the grace period.
+//! Blocks go back in two steps. A session that ends puts the handles of the blocks it replaced on the garbage chain
+//! of its shard, written into *records*, which are blocks themselves, so that nothing is allocated. When
+//! [`HAND_OVER`] bytes have come together, the chain is handed to the epoch collector as one deferred call, which
+//! puts the blocks on the free lists after the grace period.
 //!
 //! # Invariants
 //! - I1: a block is in one place: in a list, held by a session, in a record on a garbage chain, handed to the
@@ -15,24 +16,28 @@
 //! - I3: a block that was popped is pushed again only after a grace period that began after the pop.
 //!
 //! # Why a pop needs no tag against ABA
-//! A pop reads the head `h`, reads the next of `h`, and replaces `h` by it. It would go wrong if `h` were popped by another
-//! thread and pushed again in between, with another block behind it. By I2 the thread is pinned from before it read
-//! `h` until after the compare-and-swap. By I3 the second push comes after a grace period that began in between, and that
-//! does not end before the thread unpins. So `h` is still the head only if it was the head all the time. This is also why a
-//! session keeps the block with which it lost a race, rather than push it back at once.
+//! A pop reads the head `h`, reads the next of `h`, and replaces `h` by it. It would go wrong if `h` were popped by
+//! another thread and pushed again in between, with another block behind it. By I2 the thread is pinned from before
+//! it read `h` until after the compare-and-swap. By I3 the second push comes after a grace period that began in
+//! between, and that does not end before the thread unpins. So `h` is still the head only if it was the head all
+//! the time. This is also why a session keeps the block with which it lost a race, rather than push it back at
+//! once.
 //!
 //! # Synchronisation
-//! - `free-push` (Release) with `free-head` and `free-again` (Acquire): whoever finds a block on a free list sees its chain word, and what was done
-//!   to the block before. Pushes and pops are read-modify-writes, so each continues the release sequences of all before it,
-//!   and a pop may be Relaxed.
-//! - `garbage-push` (Release) with `garbage-take` (Acquire): whoever takes the chain sees the records, and the blocks in them were unlinked before.
-//! - What readers did with a block happened before it is pushed: that is the grace period (their unpinning, then the deferred call).
+//! - `free-push` (Release) with `free-head` and `free-again` (Acquire): whoever finds a block on a free list sees
+//!   its chain word, and what was done to the block before. Pushes and pops are read-modify-writes, so each
+//!   continues the release sequences of all before it, and a pop may be Relaxed.
+//! - `garbage-push` (Release) with `garbage-take` (Acquire): whoever takes the chain sees the records, and the
+//!   blocks in them were unlinked before.
+//! - What readers did with a block happened before it is pushed: that is the grace period (their unpinning, then
+//!   the deferred call).
 //!
 //! # Progress
 //! Lock-free.
 //!
 //! # Memory
-//! A free block stays free for lists of its class. One session's garbage is what it replaced; see [`super`] for the bound.
+//! A free block stays free for lists of its class. One session's garbage is what it replaced; see [`super`] for the
+//! bound.
 
 use super::blocks::{Blocks, CLASSES, Handle};
 use hnsw_core::graph::GraphConfig;
@@ -41,8 +46,8 @@ use hnsw_core::sync::{Arc, AtomicU32, AtomicU64, AtomicUsize, CachePadded, Order
 
 /// Garbage of one shard is handed to the collector when it reaches this many bytes.
 const HAND_OVER: usize = if cfg!(hnsw_loom) { 0 } else { 16 << 10 };
-/// The most shards. A thread that finds its own shard without a free block looks into all others before it takes fresh memory,
-/// so more shards are not always better.
+/// The most shards. A thread that finds its own shard without a free block looks into all others before it takes
+/// fresh memory, so more shards are not always better.
 const MAX_SHARDS: usize = 16;
 
 /// All blocks of a graph.
@@ -143,8 +148,8 @@ impl Slab {
         let mut at = self.cut.load(Ordering::Relaxed);
         loop {
             let start = Blocks::start(at, units);
-            // Relaxed [cut-take] and on failure [cut-lost]: it hands out numbers; a block gets known to others, in the end, by the
-            // store of a handle that orders its content.
+            // Relaxed [cut-take]: it hands out numbers; what makes a block known to others orders its content.
+            // Relaxed on failure [cut-lost]: only the number is used.
             match self.cut.compare_exchange(at, start + units, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => {
                     self.blocks.grow(start + units);
@@ -161,13 +166,15 @@ impl Slab {
     }
 
     fn pop(&self, head: &AtomicU32, _pin: &Guard) -> Option<Handle> {
-        // Acquire [free-head]: pairs with Release [free-push]; the chain word of the block, and all that was done to it.
+        // Acquire [free-head]: pairs with Release [free-push]; the chain word of the block, and all that was done
+        // to it.
         let mut first = Handle::from_bits(head.load(Ordering::Acquire));
         while first != Handle::EMPTY {
-            // Relaxed [free-next]: ordered by the Acquire load of the head. If another thread has taken the block meanwhile the word may
-            // be anything, and the compare-and-swap fails.
+            // Relaxed [free-next]: ordered by the Acquire load of the head. If another thread has taken the block
+            // meanwhile the word may be anything, and the compare-and-swap fails.
             let next = self.blocks.next(first).load(Ordering::Relaxed);
-            // Relaxed [free-pop]: continues the release sequences of the pushes below it, and publishes nothing of its own.
+            // Relaxed [free-pop]: continues the release sequences of the pushes below it, and publishes nothing of
+            // its own.
             // Acquire on failure [free-again]: as `free-head`.
             match head.compare_exchange(first.bits(), next, Ordering::Relaxed, Ordering::Acquire) {
                 Ok(_) => return Some(first),
@@ -180,12 +187,14 @@ impl Slab {
     /// Puts a chain of free blocks, all of the class of its first, on the free list of that class.
     fn push(&self, chain: Chain, shard: usize) {
         let head = &self.shards[shard].free[chain.first.class()];
-        // Relaxed [free-guess] and on failure [free-lost]: only the number is used.
+        // Relaxed [free-guess]: only the number is used.
         let mut below = head.load(Ordering::Relaxed);
         loop {
             // Relaxed [free-link]: the push publishes it.
             self.blocks.next(chain.last).store(below, Ordering::Relaxed);
-            // Release [free-push]: pairs with Acquire [free-head]; the chain words, and what was done to the blocks before.
+            // Release [free-push]: pairs with Acquire [free-head]; the chain words, and what was done to the blocks
+            // before.
+            // Relaxed on failure [free-lost]: only the number is used.
             match head.compare_exchange(below, chain.first.bits(), Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => below = now,
@@ -232,13 +241,15 @@ impl Slab {
         }
         // Relaxed [retired-add]: a number for reports.
         at.retired.fetch_add(units, Ordering::Relaxed);
-        // Relaxed [garbage-guess] and on failure [garbage-lost]: only the number is used.
+        // Relaxed [garbage-guess]: only the number is used.
         let mut below = at.garbage.load(Ordering::Relaxed);
         loop {
             // Relaxed [garbage-link]: the push publishes it.
             self.blocks.next(records.last).store(below, Ordering::Relaxed);
-            // Release [garbage-push]: pairs with Acquire [garbage-take]; the records, and the unlinking of the blocks in them.
-            // (ABA does no harm: the chain is taken as a whole, so whatever the number names is what lies below.)
+            // Release [garbage-push]: pairs with Acquire [garbage-take]; the records, and the unlinking of the
+            // blocks in them. (ABA does no harm: the chain is taken as a whole, so whatever the number names is
+            // what lies below.)
+            // Relaxed on failure [garbage-lost]: only the number is used.
             match at.garbage.compare_exchange(
                 below,
                 records.first.bits(),
@@ -261,7 +272,8 @@ impl Slab {
         let at = &self.shards[shard];
         // Relaxed [gathered-reset]: as `gathered-add`.
         at.gathered.store(0, Ordering::Relaxed);
-        // Acquire [garbage-take]: pairs with Release [garbage-push]; the records are complete, and their blocks were unlinked before.
+        // Acquire [garbage-take]: pairs with Release [garbage-push]; the records are complete, and their blocks
+        // were unlinked before.
         let records = Handle::from_bits(at.garbage.swap(Handle::EMPTY.bits(), Ordering::Acquire));
         if records == Handle::EMPTY {
             return;
@@ -285,7 +297,8 @@ impl Slab {
         while record != Handle::EMPTY {
             // Relaxed [record-next]: ordered by the Acquire that took the chain.
             let next = Handle::from_bits(self.blocks.next(record).load(Ordering::Relaxed));
-            // SAFETY: the chain was taken off its shard by the one who deferred this call, so the records are this call's.
+            // SAFETY: the chain was taken off its shard by the one who deferred this call, so the records are this
+            // call's.
             (1..self.blocks.slots(record))
                 .map(|word| Handle::from_bits(unsafe { self.blocks.word(record, word) }))
                 .take_while(|block| *block != Handle::EMPTY)
