@@ -181,7 +181,7 @@ impl Blocks {
         );
         self.pages.grow(end.div_ceil(PAGE));
         #[cfg(hnsw_loom)]
-        self.shadows.grow(end);
+        self.shadows.grow(end.next_multiple_of(PAGE));
     }
 
     /// The first slot of a block.

@@ -344,7 +344,7 @@ impl Slab {
     }
 
     /// Bytes cut off for blocks so far, in use or free.
-    #[cfg(test)]
+    #[cfg(all(test, not(hnsw_loom)))]
     pub(super) fn cut_bytes(&self) -> usize {
         // Relaxed [cut-read]: a number for tests.
         self.cut.load(Ordering::Relaxed) * self.blocks.unit_bytes()
