@@ -26,7 +26,9 @@ const INTERRUPTED: u8 = 130;
 /// Measure how many cores can share one HNSW graph, and under which concurrency strategy
 #[derive(Parser, Debug)]
 #[command(name = "hnsw-lab", version, max_term_width = 100)]
-#[command(after_help = "Start with:\n  hnsw-lab sweep      measures everything on an embedded data set, in a few minutes\n  hnsw-lab doctor     says what this machine can and cannot measure")]
+#[command(
+    after_help = "Start with:\n  hnsw-lab sweep      measures everything on an embedded data set, in a few minutes\n  hnsw-lab doctor     says what this machine can and cannot measure"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -85,9 +87,9 @@ fn run(command: &Command) -> Result<ExitCode> {
             let watch = Watch { cancel: &STOP, ..Watch::none() };
             data::cmd::run(command, &mut io::stdout().lock(), watch).map(|()| done)
         }
-        Command::Doctor(args) => {
-            doctor::run(args, &mut io::stdout().lock()).context("cannot write to standard output").map(|()| done)
-        }
+        Command::Doctor(args) => doctor::run(args, &mut io::stdout().lock())
+            .context("cannot write to standard output")
+            .map(|()| done),
     }
 }
 
@@ -104,6 +106,7 @@ fn watch_signals() -> Result<()> {
 
 /// True when whoever read our output went away: no error of ours.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let io = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    let io =
+        |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
     error.chain().filter_map(io).any(|kind| kind == ErrorKind::BrokenPipe)
 }

@@ -71,6 +71,11 @@ impl Isa {
         Isa::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Isa::Scalar)
     }
 
+    /// The set that kernels are chosen from: the one that `HNSW_ISA` names if this machine runs it, else the best.
+    pub fn in_use() -> Isa {
+        Isa::from_env().ok().flatten().unwrap_or_else(Isa::detect)
+    }
+
     /// The set that the environment variable `HNSW_ISA` names, if it is set and not empty.
     ///
     /// # Errors

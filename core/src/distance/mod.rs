@@ -80,8 +80,7 @@ impl Kernels {
     /// The best kernels that this machine runs for vectors of `dim` components, or those that the environment variable
     /// `HNSW_ISA` names (`scalar`, `neon`, `avx2`, `avx512`) if the machine runs them; see [`Isa::from_env`].
     pub fn new(metric: Metric, dim: usize) -> Kernels {
-        let isa = Isa::from_env().ok().flatten().unwrap_or_else(Isa::detect);
-        Kernels::of(metric, dim, isa)
+        Kernels::of(metric, dim, Isa::in_use())
     }
 
     /// The kernels of a given instruction set, or `None` if this machine does not run it.

@@ -88,10 +88,10 @@ impl Pool {
         if !self.admits(candidate) {
             return false;
         }
-        let at = self.sorted.partition_point(|c| *c < candidate);
         if self.sorted.len() == self.capacity {
             self.sorted.pop();
         }
+        let at = self.sorted.partition_point(|c| *c < candidate);
         self.sorted.insert(at, candidate);
         self.cursor = self.cursor.min(at);
         true

@@ -23,7 +23,7 @@ unsafe impl Send for Gather {}
 
 impl Gather {
     fn new() -> Self {
-        let room = LinkBuf::CAPACITY;
+        let room = LinkBuf::CAPACITY + 1;
         Gather {
             nodes: vec![NodeId::new(0); room],
             rows: vec![core::ptr::null(); room],

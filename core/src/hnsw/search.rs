@@ -88,12 +88,7 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
             }
             let links = self.view.links(At::new(node, level), &mut self.scratch.links);
             self.scratch.hops += 1;
-            let mut fresh = 0;
-            for link in links {
-                let node = link.node();
-                self.scratch.gather.nodes[fresh] = node;
-                fresh += usize::from(self.scratch.visited.insert(node));
-            }
+            let fresh = self.scratch.visited.insert_all(links, &mut self.scratch.gather.nodes);
             self.compare(fresh);
             for i in 0..fresh {
                 let (node, distance) = (self.scratch.gather.nodes[i], self.scratch.gather.distances[i]);

@@ -4,7 +4,7 @@
 //! Beyond that it is a hash table whose size follows the search and not the graph, so that a thread's scratch stays small
 //! at any number of nodes. Neither is cleared between searches.
 
-use crate::graph::NodeId;
+use crate::graph::{Link, NodeId};
 
 /// Graphs up to this size use one byte per node and thread.
 pub const DENSE_NODES: usize = 1 << 22;
@@ -55,6 +55,20 @@ impl Visited {
         let new = *mark != self.mark;
         *mark = self.mark;
         new
+    }
+
+    /// Adds the targets of `links`, writes those that are new to the front of `fresh`, and returns how many they are.
+    /// `fresh` is longer than `links`.
+    #[inline(always)]
+    pub fn insert_all(&mut self, links: &[Link], fresh: &mut [NodeId]) -> usize {
+        let fresh = &mut fresh[..links.len() + 1];
+        let mut count = 0;
+        for link in links {
+            // Written in any case and counted only if new: no branch on what cannot be predicted.
+            fresh[count] = link.node();
+            count += usize::from(self.insert(link.node()));
+        }
+        count
     }
 
     /// Room for `nodes` nodes and some that may be inserted meanwhile.

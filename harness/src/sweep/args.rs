@@ -138,7 +138,9 @@ impl SweepArgs {
         let watch = Watch { progress: &|_, _| (), cancel: stop };
         let source = dataset.ensure_truth(self.k, TruthCache::of_user().as_ref(), watch)?;
         if let TruthSource::Computed { not_cached: Some(why) } = source {
-            eprintln!("note: the exact neighbours were computed, but cannot be kept for the next time: {why}");
+            eprintln!(
+                "note: the exact neighbours were computed, but cannot be kept for the next time: {why}"
+            );
         }
         Ok(dataset)
     }

@@ -73,12 +73,19 @@ fn blocks(plan: &Plan, bench: &Bench<'_>, writer: &mut Writer, progress: &Progre
         let mut order = rand::rngs::StdRng::seed_from_u64(plan.seed ^ (block as u64) << 32);
         sessions.shuffle(&mut order);
         for (strategy, threads) in sessions {
-            let missing: BTreeSet<Key> =
-                plan.session_keys(strategy, threads, block).filter(|key| !writer.done().contains(key)).collect();
+            let missing: BTreeSet<Key> = plan
+                .session_keys(strategy, threads, block)
+                .filter(|key| !writer.done().contains(key))
+                .collect();
             if missing.is_empty() {
                 continue;
             }
-            progress.set_message(format!("block {}/{}: {} x{threads}", block + 1, plan.blocks, strategy.name()));
+            progress.set_message(format!(
+                "block {}/{}: {} x{threads}",
+                block + 1,
+                plan.blocks,
+                strategy.name()
+            ));
             let mut rows = Ok(());
             let ended = strategy.session(bench, threads, block, &missing, &mut |row| {
                 progress.inc(1);
@@ -136,7 +143,8 @@ fn describe(plan: &Plan, machine: &Machine, dataset: &Dataset) -> Result<record:
 fn progress(rows: usize, quiet: bool) -> ProgressBar {
     let hidden = quiet || !std::io::stderr().is_terminal();
     let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} rows, {elapsed} gone, about {eta} to go  {msg}");
+    let style =
+        ProgressStyle::with_template("{bar:30} {pos}/{len} rows, {elapsed} gone, about {eta} to go  {msg}");
     let bar = ProgressBar::with_draw_target(Some(rows as u64), target);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar

@@ -64,7 +64,11 @@ impl Plan {
         ensure!(args.k > 0, "--k is 0; ask for at least one neighbour");
         ensure!(args.k <= dataset.len(), "--k is {}, but there are only {} vectors", args.k, dataset.len());
         for ef in &efs {
-            ensure!((args.k..=MAX_EF).contains(ef), "--ef has {ef}; each must be from k ({}) to {MAX_EF}", args.k);
+            ensure!(
+                (args.k..=MAX_EF).contains(ef),
+                "--ef has {ef}; each must be from k ({}) to {MAX_EF}",
+                args.k
+            );
         }
         ensure!(args.blocks > 0, "--blocks is 0; measure at least one block");
         ensure!(
@@ -78,9 +82,14 @@ impl Plan {
             args.ef_construction
         );
         GraphConfig::new(args.m).check()?;
-        let mixed_ef = efs.iter().copied().find(|&ef| ef >= 64).or(efs.last().copied()).unwrap_or(args.k.max(64));
+        let mixed_ef =
+            efs.iter().copied().find(|&ef| ef >= 64).or(efs.last().copied()).unwrap_or(args.k.max(64));
         let mixed = workloads.iter().any(|w| w.mix().is_some());
-        ensure!(!mixed || dataset.len() >= 10, "mixed workloads need at least 10 vectors, not {}", dataset.len());
+        ensure!(
+            !mixed || dataset.len() >= 10,
+            "mixed workloads need at least 10 vectors, not {}",
+            dataset.len()
+        );
         Ok(Plan {
             strategies: strategies(&args.strategies)?,
             threads,
@@ -100,7 +109,10 @@ impl Plan {
             blocks: args.blocks,
             seed: args.seed,
             placement: args.pin,
-            out: args.out.clone().unwrap_or_else(|| PathBuf::from(format!("results/{}.json", file_name(dataset.name())))),
+            out: args
+                .out
+                .clone()
+                .unwrap_or_else(|| PathBuf::from(format!("results/{}.json", file_name(dataset.name())))),
         })
     }
 
@@ -168,7 +180,8 @@ const MAX_THREADS: usize = 4096;
 
 /// 1, 2, 4, … and the number of cores itself.
 fn powers_of_two(cores: usize) -> Vec<usize> {
-    let mut threads: Vec<usize> = std::iter::successors(Some(1), |t| Some(t * 2)).take_while(|t| *t < cores).collect();
+    let mut threads: Vec<usize> =
+        std::iter::successors(Some(1), |t| Some(t * 2)).take_while(|t| *t < cores).collect();
     threads.push(cores);
     threads
 }

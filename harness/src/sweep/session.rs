@@ -47,7 +47,13 @@ pub fn session<G: Graph>(
     wanted: &BTreeSet<Key>,
     push: &mut dyn FnMut(Row) -> bool,
 ) -> Outcome {
-    let session = Session::<G> { bench, threads, block, cpus: bench.plan.placement.plan(bench.machine, threads), of: Default::default() };
+    let session = Session::<G> {
+        bench,
+        threads,
+        block,
+        cpus: bench.plan.placement.plan(bench.machine, threads),
+        of: Default::default(),
+    };
     let wants = |workload: Workload| wanted.iter().any(|key| key.workload == workload.name());
     let ended = session.built(wants(Workload::Build), wanted, push).and_then(|()| {
         [Workload::Mixed, Workload::WriteHeavy]
@@ -90,7 +96,12 @@ impl<G: Graph> Session<'_, G> {
     }
 
     /// Builds, and searches what was built. `None` when the sweep is to end.
-    fn built(&self, wants_build: bool, wanted: &BTreeSet<Key>, push: &mut dyn FnMut(Row) -> bool) -> Option<()> {
+    fn built(
+        &self,
+        wants_build: bool,
+        wanted: &BTreeSet<Key>,
+        push: &mut dyn FnMut(Row) -> bool,
+    ) -> Option<()> {
         let efs: Vec<usize> = wanted
             .iter()
             .filter(|key| key.workload == Workload::Search.name())
@@ -101,7 +112,8 @@ impl<G: Graph> Session<'_, G> {
         }
         let index = self.index();
         if wants_build {
-            let measured = self.measure(&index, Workload::Build, None, |window_over| self.build(&index, window_over))?;
+            let measured =
+                self.measure(&index, Workload::Build, None, |window_over| self.build(&index, window_over))?;
             let health = self.health(&index);
             push(self.row(&index, measured, &health)).then_some(())?;
         } else {
@@ -109,7 +121,8 @@ impl<G: Graph> Session<'_, G> {
         }
         let health = self.health(&index);
         for ef in efs {
-            let mut measured = self.measure(&index, Workload::Search, Some(ef), |_| self.search(&index, ef))?;
+            let mut measured =
+                self.measure(&index, Workload::Search, Some(ef), |_| self.search(&index, ef))?;
             measured.recall = Some(self.recall(&index, ef));
             push(self.row(&index, measured, &health)).then_some(())?;
         }
@@ -154,9 +167,11 @@ impl<G: Graph> Session<'_, G> {
     /// Inserts rows without measuring.
     fn fill(&self, index: &Index<G>, from: usize, to: usize) -> Option<()> {
         let dim = self.bench.dataset.dim();
-        let progress = |_| if self.bench.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let progress =
+            |_| if self.bench.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         // The data set has been checked and the index is large enough, so only a wish to stop can end this early.
-        (from == to || index.insert_batch(&self.bench.dataset.base()[from * dim..to * dim], progress).is_ok()).then_some(())
+        (from == to || index.insert_batch(&self.bench.dataset.base()[from * dim..to * dim], progress).is_ok())
+            .then_some(())
     }
 
     fn build(&self, index: &Index<G>, stop: &AtomicBool) -> Window<Worked> {
@@ -244,7 +259,8 @@ impl<G: Graph> Session<'_, G> {
     /// Mean recall@k over all queries, scored by distance.
     fn recall(&self, index: &Index<G>, ef: usize) -> f64 {
         let (dataset, k) = (self.bench.dataset, self.bench.plan.k);
-        let (Some(truth), Ok(answers)) = (dataset.truth(), index.search_batch(dataset.queries(), k, ef)) else {
+        let (Some(truth), Ok(answers)) = (dataset.truth(), index.search_batch(dataset.queries(), k, ef))
+        else {
             return 0.0;
         };
         let scores = answers.iter().enumerate().map(|(query, neighbors)| {
