@@ -5,6 +5,8 @@
 //! entry point's among them, are modelled beside the strategies, in `strategies/tests`.
 #![cfg(hnsw_loom)]
 
+use hnsw_core::distance::Metric;
+use hnsw_core::graph::NodeId;
 use hnsw_core::segments::Segments;
 use hnsw_core::sync::cell::{Frozen, UnsafeCell};
 use hnsw_core::sync::epoch::{self, Guard, Owned, Shared};
@@ -13,6 +15,7 @@ use hnsw_core::sync::{
     Arc, AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Mutex, Ordering, Published, RwLock, fence, site,
     thread,
 };
+use hnsw_core::vectors::{Codec, F32, Vectors};
 use std::collections::BTreeSet;
 
 /// What `f` returned over all executions.
@@ -61,6 +64,26 @@ fn the_facade_sees_a_store_behind_a_load() {
     assert_eq!(seen, BTreeSet::from([0, 1]));
 }
 
+/// As above, for the pointers of `epoch`, which have loom's own atomics inside.
+#[test]
+fn the_facade_sees_a_store_of_a_pointer_behind_a_load() {
+    let seen = seen(|| {
+        // SAFETY: the pointer is null throughout; only its tag changes.
+        let guard = unsafe { epoch::unprotected() };
+        let pointer = Arc::new(epoch::Atomic::<u32>::null());
+        let other = Arc::clone(&pointer);
+        let writer = thread::spawn(move || {
+            // SAFETY: see above.
+            other.load(Ordering::Relaxed, unsafe { epoch::unprotected() });
+            other.store(Shared::null().with_tag(1), Ordering::Relaxed);
+        });
+        let tag = pointer.load(Ordering::Relaxed, guard).tag();
+        writer.join().unwrap();
+        tag
+    });
+    assert_eq!(seen, BTreeSet::from([0, 1]));
+}
+
 /// Proves: a thread that was told of a row by a grower can read it, even if another grower made the row; and so can the
 /// growers. Failing, it would mean for a user: a search reads uninitialised vectors, or dies with "row not allocated".
 fn segments() {
@@ -99,6 +122,34 @@ fn segments_grow_under_readers() {
         assert!(reached.contains(name), "[{name}] is not in {reached:?}");
     }
     assert!(!reached.contains("segment-prefetch"), "models prefetch nothing");
+}
+
+/// Proves: a thread that was told of a node can read its row. Failing, it would mean for a user: a search compares with a
+/// half-written vector.
+fn vectors() {
+    let vectors = Arc::new(Vectors::new(F32::new(2, Metric::L2).unwrap(), 2));
+    let told = Arc::new(AtomicBool::new(false));
+    let writer = {
+        let (vectors, told) = (Arc::clone(&vectors), Arc::clone(&told));
+        thread::spawn(move || {
+            vectors.grow(2);
+            // SAFETY: this thread alone writes node 1, once.
+            unsafe { vectors.write(NodeId::new(1), &[3.0, 4.0]) };
+            // Release [model-row-tell]: pairs with Acquire [model-row-told]; the row.
+            told.store(true, Ordering::Release);
+        })
+    };
+    // Acquire [model-row-told]: pairs with Release [model-row-tell]; the row.
+    if told.load(Ordering::Acquire) {
+        // SAFETY: told of node 1; and if that is not enough, loom must notice.
+        assert_eq!(unsafe { vectors.decode(NodeId::new(1)) }, [3.0, 4.0]);
+    }
+    writer.join().unwrap();
+}
+
+#[test]
+fn a_row_is_read_whole() {
+    model(None, "vectors: write against read", vectors);
 }
 
 /// Proves: whoever loads a published value sees what was written before it was stored, and never goes back to an older one.
@@ -300,6 +351,8 @@ mod weakened {
         segment_install: "segment-install" Relaxed, 2, segments, "Causality violation";
         segment_read: "segment-read" Relaxed, 2, segments, "Causality violation";
         segment_probe: "segment-probe" Relaxed, 2, segments, "row not allocated";
+        row_tell: "model-row-tell" Relaxed, None, vectors, "Causality violation";
+        row_told: "model-row-told" Relaxed, None, vectors, "Causality violation";
         published_store: "published-store" Relaxed, None, published, "Causality violation";
         published_load: "published-load" Relaxed, None, published, "Causality violation";
         list_replace: "model-list-replace" Relaxed, 2, list_read, "Causality violation";

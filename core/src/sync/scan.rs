@@ -2,7 +2,7 @@
 //!
 //! A site is a comment line directly above an atomic access that begins with the ordering and names the site in brackets:
 //! `// Release [segment-install]: …`. A compare-and-swap may have a second one for the case of failure:
-//! `// Relaxed on failure [segment-lost]: …`. The site reaches from that line to the end of the statement below, or to
+//! `// Relaxed on failure [segment-lost]: …`, or in one line `// Relaxed [take] and on failure [lost]: …`. The site reaches from that line to the end of the statement below, or to
 //! the next site if that comes first. Text is all that is read, so an access that a macro expands to has no site.
 
 use std::fmt;
@@ -96,31 +96,29 @@ fn scan(file: &str, text: &str) -> Vec<Site> {
     let mut sites: Vec<Site> = Vec::new();
     let mut at = 0;
     while at < lines.len() {
-        let Some(first) = tag(lines[at]) else {
+        if tags(lines[at]).is_empty() {
             at += 1;
             continue;
-        };
+        }
         // The comment: this line and all that follow, until code comes.
         let code = at + lines[at..].iter().take_while(|line| comment(line).is_some()).count();
         let started = sites.len();
-        let mut found = Some(first);
         for (line, text) in lines.iter().enumerate().take(code).skip(at) {
-            match found.take().or_else(|| tag(text)) {
-                Some(Tag { ordering, on_failure, name, rest }) => sites.push(Site {
-                    name: name.to_owned(),
-                    file: file.to_owned(),
-                    line: line as u32 + 1,
-                    last_line: 0,
-                    ordering,
-                    on_failure,
-                    why: rest.trim_start_matches([':', ' ']).to_owned(),
-                }),
-                None => {
-                    let why = &mut sites.last_mut().expect("the comment began with a site").why;
-                    why.push(' ');
-                    why.push_str(comment(text).unwrap_or_default());
-                }
+            let tags = tags(text);
+            if tags.is_empty() {
+                let why = &mut sites.last_mut().expect("the comment began with a site").why;
+                why.push(' ');
+                why.push_str(comment(text).unwrap_or_default());
             }
+            sites.extend(tags.into_iter().map(|tag| Site {
+                name: tag.name.to_owned(),
+                file: file.to_owned(),
+                line: line as u32 + 1,
+                last_line: 0,
+                ordering: tag.ordering,
+                on_failure: tag.on_failure,
+                why: tag.why.trim_start_matches([':', ' ']).to_owned(),
+            }));
         }
         let last = statement_end(&lines, code);
         sites[started..].iter_mut().for_each(|site| site.last_line = last as u32 + 1);
@@ -139,29 +137,43 @@ struct Tag<'a> {
     ordering: Ordering,
     on_failure: bool,
     name: &'a str,
-    rest: &'a str,
+    why: &'a str,
 }
 
-/// The site that a comment line opens.
-fn tag(line: &str) -> Option<Tag<'_>> {
-    let text = comment(line)?;
-    let (head, rest) = text.split_once('[')?;
-    let (name, rest) = rest.split_once(']')?;
-    let mut words = head.split_whitespace();
-    let ordering = ordering(words.next()?)?;
-    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+/// The sites that a comment line opens: none, one, or one for success and one for failure.
+fn tags(line: &str) -> Vec<Tag<'_>> {
+    let Some((head, name, why)) = comment(line).and_then(bracket) else { return Vec::new() };
+    let Some(first) = head.split_whitespace().next().and_then(ordering) else { return Vec::new() };
     // `Acquire: pairs with Release [other]` refers to a site and opens none.
-    if name.is_empty() || !name.chars().all(is_name) || head.contains([':', ',', ';', '.']) {
-        return None;
+    if head.contains([':', ',', ';', '.']) {
+        return Vec::new();
     }
-    Some(Tag { ordering, on_failure: head.contains("failure"), name, rest })
+    if let Some((link, other, why)) = bracket(why)
+        && let Some(words) = link.strip_suffix("on failure ")
+        && !words.contains([':', ';', '.'])
+    {
+        let failure = words.split_whitespace().find_map(ordering).unwrap_or(first);
+        return vec![
+            Tag { ordering: first, on_failure: false, name, why },
+            Tag { ordering: failure, on_failure: true, name: other, why },
+        ];
+    }
+    vec![Tag { ordering: first, on_failure: head.contains("failure"), name, why }]
+}
+
+/// What is before, in and behind the first brackets, if a name is in them.
+fn bracket(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = text.split_once('[')?;
+    let (name, behind) = rest.split_once(']')?;
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (!name.is_empty() && name.chars().all(is_name)).then_some((before, name, behind))
 }
 
 /// The line on which the statement that begins at `first` ends, at the latest the one before the next site.
 fn statement_end(lines: &[&str], first: usize) -> usize {
     let mut depth = 0i32;
     for (at, line) in lines.iter().enumerate().skip(first) {
-        if at > first && tag(line).is_some() {
+        if at > first && !tags(line).is_empty() {
             return at - 1;
         }
         for c in code(line).chars() {
@@ -233,7 +245,11 @@ mod tests {
             if done {
                 // SeqCst fence [last]: the end
                 fence(Ordering::SeqCst)
-            }";
+            }
+            // AcqRel [both] and Acquire on failure [else]: pairs with Release [put] on failure [no].
+            x.compare_exchange(a, b, Ordering::AcqRel, Ordering::Acquire)
+            // Relaxed [same] and on failure [so]: numbers.
+            y.fetch_update(Ordering::Relaxed, Ordering::Relaxed, f);";
         let sites = scan("a/src/b.rs", text);
         let seen: Vec<_> =
             sites.iter().map(|s| (s.name.as_str(), s.ordering, s.on_failure, s.line, s.last_line)).collect();
@@ -244,6 +260,10 @@ mod tests {
                 ("put", Ordering::Release, false, 6, 12),
                 ("lost", Ordering::Relaxed, true, 7, 12),
                 ("last", Ordering::SeqCst, false, 15, 17),
+                ("both", Ordering::AcqRel, false, 18, 19),
+                ("else", Ordering::Acquire, true, 18, 19),
+                ("same", Ordering::Relaxed, false, 20, 21),
+                ("so", Ordering::Relaxed, true, 20, 21),
             ]
         );
         assert_eq!(sites[0].why, "pairs with Release [put]; this goes on here.");

@@ -39,6 +39,21 @@ pub mod cell {
         }
     }
 
+    /// Tells a model checker of accesses to memory that cannot be made of cells: the elements of an array, say, by their
+    /// number. Here nothing is left of it.
+    #[derive(Debug, Default)]
+    pub struct Watches(());
+
+    impl Watches {
+        /// Element `number` is read now.
+        #[inline(always)]
+        pub fn read(&self, _number: usize) {}
+
+        /// Element `number` is written, or freed, now.
+        #[inline(always)]
+        pub fn write(&self, _number: usize) {}
+    }
+
     /// A value that is written before it is shared and only read from then on, until it is dropped. Under a model checker
     /// both halves of that are checked; here nothing is left of it.
     #[derive(Debug)]

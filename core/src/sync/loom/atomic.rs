@@ -25,7 +25,7 @@ use ::std::sync::atomic::Ordering;
 pub(super) struct Touch(base::AtomicBool);
 
 impl Touch {
-    /// To be called before every access that loads.
+    /// To be called before every access that loads, a compare-and-swap that may fail among them.
     #[track_caller]
     pub(super) fn touch(&self) {
         self.0.store(false, Ordering::Relaxed);

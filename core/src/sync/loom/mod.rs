@@ -15,6 +15,7 @@
 //! `thread::scope`.
 
 mod atomic;
+pub mod cell;
 pub mod epoch;
 mod published;
 mod rwlock;
@@ -30,45 +31,6 @@ pub use ::loom::sync::{Arc, MutexGuard};
 /// Threads.
 pub mod thread {
     pub use ::loom::thread::{JoinHandle, spawn, yield_now};
-}
-
-/// Cells whose accesses the model checker sees.
-pub mod cell {
-    pub use ::loom::cell::UnsafeCell;
-
-    /// A value that is written before it is shared and only read from then on, until it is dropped. The model fails when
-    /// a read is not ordered after the making, or the drop not after all reads.
-    #[derive(Debug)]
-    pub struct Frozen<T>(UnsafeCell<T>);
-
-    // SAFETY: shared access is `&T` only; the cell is there to be watched, not for mutation.
-    unsafe impl<T: Send + Sync> Sync for Frozen<T> {}
-
-    impl<T> Frozen<T> {
-        /// With this value for good.
-        #[track_caller]
-        pub fn new(value: T) -> Self {
-            let cell = UnsafeCell::new(value);
-            cell.with_mut(|_| ());
-            Frozen(cell)
-        }
-
-        /// The value.
-        #[track_caller]
-        pub fn get(&self) -> &T {
-            // SAFETY: nothing writes the cell between `new` and `drop`, and the borrow of `self` excludes both.
-            self.0.with(|value| unsafe { &*value })
-        }
-    }
-
-    impl<T> Drop for Frozen<T> {
-        fn drop(&mut self) {
-            // A second panic would abort the process and hide the first.
-            if !::std::thread::panicking() {
-                self.0.with_mut(|_| ());
-            }
-        }
-    }
 }
 
 /// Mutual exclusion in the shape of `parking_lot`.
