@@ -158,7 +158,7 @@ impl Shared {
     }
 
     fn retired_bytes(&self) -> usize {
-        // Relaxed [retired-read]: a number for a report.
+        // Relaxed [undo-retired-read]: a number for a report.
         self.retired.load(Ordering::Relaxed)
     }
 }

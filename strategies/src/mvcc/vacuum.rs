@@ -140,7 +140,7 @@ impl Vacuum {
                 self.limbo.0.push(kept.version);
                 self.limbo_bytes += bytes;
                 self.kept_bytes -= bytes;
-                // Relaxed [retired-add]: a number for a report.
+                // Relaxed [undo-retired-add]: a number for a report.
                 self.retired.fetch_add(bytes, Ordering::Relaxed);
             }
         }
@@ -157,7 +157,7 @@ impl Vacuum {
             // SAFETY: the epoch calls this when every walk is over that was under way when it was handed over. The records
             // were out of their chains then, so later walks cannot meet them.
             unsafe { limbo.destroy() };
-            // Relaxed [retired-sub]: a number for a report.
+            // Relaxed [undo-retired-sub]: a number for a report.
             retired.fetch_sub(bytes, Ordering::Relaxed);
         };
         // SAFETY: the closure owns all that it uses and may run on any thread.
