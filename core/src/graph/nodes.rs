@@ -41,7 +41,7 @@ const NODE: usize = 0;
 const NEXT: usize = 1;
 const FIRST: usize = 2;
 
-/// The ids, levels and states of a graph; see [the module](self).
+/// The ids, levels and states of a graph; the head of its file says how they are kept.
 pub struct Nodes {
     config: GraphConfig,
     /// Ids taken.
@@ -123,8 +123,9 @@ impl Nodes {
     }
 
     fn build_tower(&self, node: NodeId, level: Level) {
-        // Relaxed [tower-take] and [upper-take]: they hand out numbers; what is stored under a number is ordered by the push.
+        // Relaxed [tower-take]: it hands out numbers; what is stored under a number is ordered by the push.
         let tower = self.tower_count.fetch_add(1, Ordering::Relaxed);
+        // Relaxed [upper-take]: as above.
         let first = self.upper_count.fetch_add(level.into(), Ordering::Relaxed);
         self.towers.grow(tower as usize + 1);
         let fields = self.towers.row(tower as usize);
@@ -219,8 +220,8 @@ impl Nodes {
         // began before the removal took effect.
         self.removed.store(true, Ordering::Release);
         let level = self.level(node);
-        // Release [node-tombstone]: orders the flag before the state. Relaxed on failure [node-tombstone-lost]: another
-        // thread removed it first; nothing is read.
+        // Release [node-tombstone]: orders the flag before the state.
+        // Relaxed on failure [node-tombstone-lost]: another thread removed it first; nothing is read.
         self.bytes
             .get(node.index())
             .compare_exchange(

@@ -4,6 +4,8 @@
 //! `// Release [segment-install]: …`. A compare-and-swap may have a second one for the case of failure:
 //! `// Relaxed on failure [segment-lost]: …`, or in one line `// Relaxed [take] and on failure [lost]: …`. The site reaches from that line to the end of the statement below, or to
 //! the next site if that comes first. Text is all that is read, so an access that a macro expands to has no site.
+//!
+//! Unit tests, the models and `core/examples/orderings.rs`, which prints `docs/orderings.md`, read the sites from here.
 
 use std::fmt;
 use std::fs;
@@ -50,13 +52,13 @@ pub fn ordering(name: &str) -> Option<Ordering> {
 
 /// All sites of the workspace, in the order of files and lines: those of the libraries, and those of protocols that tests
 /// model on their own.
-#[cfg(hnsw_loom)]
+#[cfg(any(hnsw_loom, not(test)))]
 pub fn workspace() -> Vec<Site> {
     sources().iter().flat_map(|(file, text)| scan(file, text)).collect()
 }
 
 /// Path from the root of the workspace, and text, of all Rust files of all packages.
-fn sources() -> Vec<(String, String)> {
+pub fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is inside the workspace");
     let mut files = Vec::new();
     for package in entries(root) {
