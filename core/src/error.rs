@@ -33,6 +33,12 @@ pub enum ConfigError {
 pub const MAX_EF: usize = 1 << 16;
 /// The largest dimension.
 pub const MAX_DIM: usize = 1 << 16;
+/// The largest magnitude of a component of a vector.
+///
+/// It keeps every distance finite, so that distances have a total order. With at most [`MAX_DIM`] = 65,536 components, a
+/// squared Euclidean distance is at most 65,536 x (2 x 10^15)^2 = 2.7 x 10^35 and an inner product at most 65,536 x 10^30 =
+/// 6.6 x 10^34; `f32::MAX` is 3.4 x 10^38. No partial sum overflows to infinity, so none is a NaN.
+pub const MAX_COMPONENT: f32 = 1e15;
 
 /// A vector cannot be stored or searched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -49,6 +55,12 @@ pub enum VectorError {
     /// A component is NaN or infinite.
     #[error("component {position} of the vector is not a finite number")]
     NotFinite {
+        /// The first such component.
+        position: usize,
+    },
+    /// The magnitude of a component is above [`MAX_COMPONENT`]: a distance could overflow.
+    #[error("component {position} of the vector is above {max:e} in magnitude, so distances could overflow", max = MAX_COMPONENT)]
+    TooLarge {
         /// The first such component.
         position: usize,
     },

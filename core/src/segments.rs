@@ -145,6 +145,17 @@ impl<T> Segments<T> {
         unsafe { core::slice::from_raw_parts(at, self.stride) }
     }
 
+    /// The elements of a row, to change: for arrays that a lock guards as a whole.
+    ///
+    /// # Panics
+    /// As [`Segments::row`].
+    #[inline(always)]
+    pub fn row_mut(&mut self, row: usize) -> &mut [T] {
+        let at = self.row_ptr(row).cast_mut();
+        // SAFETY: as in `row`; and `&mut self` means that no other reference to any element exists.
+        unsafe { core::slice::from_raw_parts_mut(at, self.stride) }
+    }
+
     /// The address of the first element of a row, valid for `stride` elements while the array lives.
     ///
     /// # Panics
@@ -256,6 +267,14 @@ impl<T> Segments<T> {
             .sum()
     }
 
+    /// Bytes of the first `rows` rows, and bytes allocated beyond them.
+    pub fn used_and_slack(&self, rows: usize) -> (usize, usize) {
+        let allocated = self.allocated_bytes();
+        // Another thread may have taken a row that it has not yet grown the array for.
+        let used = allocated.min(rows * self.row_bytes());
+        (used, allocated - used)
+    }
+
     /// Bytes of one row.
     pub fn row_bytes(&self) -> usize {
         self.stride * size_of::<T>()
@@ -326,6 +345,15 @@ mod tests {
         assert_eq!(array.row(0)[1].load(Ordering::Relaxed), 9);
         assert_eq!(array.row((1 << 20) - 1)[1].load(Ordering::Relaxed), 7);
         assert_eq!(array.allocated_bytes(), 8 << 20, "a true capacity leaves no slack");
+    }
+
+    #[test]
+    fn a_sole_owner_changes_rows_as_plain_memory() {
+        let mut array = Segments::new(2, 1_000, || 0u32);
+        array.grow(1_000);
+        (0..1_000).for_each(|row| array.row_mut(row).copy_from_slice(&[row as u32, 1]));
+        assert!((0..1_000).all(|row| array.row(row) == [row as u32, 1]));
+        assert_eq!(array.used_and_slack(600), (600 * 8, 400 * 8));
     }
 
     #[test]

@@ -2,14 +2,35 @@
 //!
 //! Kernels work on rows that are padded with zeros to a multiple of [`LANES`] floats and aligned to 64 bytes, so none has
 //! a tail. `many` computes one query against several rows, which is what a hop of a graph search needs: the loads of
-//! several rows are in flight at once.
+//! several rows are in flight at once, and the next [`LOOKAHEAD`] rows are prefetched meanwhile.
+//!
+//! A distance is repeatable: with one instruction set, the same two rows give the same bits, from `one` and from any place
+//! in `many`, either way round. Instruction sets differ from each other by rounding only.
 
+#[macro_use]
+mod blocks;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod formula;
+mod isa;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 
 use core::fmt;
+use formula::Formula;
+
+pub use isa::{Isa, IsaError};
 
 /// Rows are padded to a multiple of this many floats: one cache line, one AVX-512 register.
 pub const LANES: usize = 16;
+
+/// How many rows ahead [`Kernels::many`] prefetches. So its caller should prefetch the first `LOOKAHEAD` rows, as early as
+/// it can, and no more.
+pub const LOOKAHEAD: usize = 4;
 
 /// How far apart two vectors are. Smaller is nearer for all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,33 +60,44 @@ impl fmt::Display for Metric {
     }
 }
 
-/// An instruction set that a kernel is written for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Isa {
-    /// Plain Rust; runs everywhere and defines the result.
-    Scalar,
-    /// Arm NEON.
-    Neon,
-    /// AVX2 and FMA.
-    Avx2,
-    /// AVX-512F.
-    Avx512,
-}
-
-/// The kernels of one instruction set and one metric.
+/// The kernels of one instruction set, one metric and one dimension.
 #[derive(Clone, Copy)]
 pub struct Kernels {
     isa: Isa,
     metric: Metric,
+    padded: usize,
+    routines: Routines,
+}
+
+/// What [`Kernels::one`] and [`Kernels::many`] call.
+#[derive(Clone, Copy)]
+struct Routines {
     one: unsafe fn(*const f32, *const f32, usize) -> f32,
     many: unsafe fn(*const f32, &[*const f32], usize, &mut [f32]),
 }
 
 impl Kernels {
-    /// The best kernels that this machine runs, or those that the environment variable `HNSW_ISA` names
-    /// (`scalar`, `neon`, `avx2`, `avx512`) if the machine runs them.
-    pub fn new(metric: Metric) -> Kernels {
-        Kernels { isa: Isa::Scalar, metric, one: scalar::l2_one, many: scalar::l2_many }
+    /// The best kernels that this machine runs for vectors of `dim` components, or those that the environment variable
+    /// `HNSW_ISA` names (`scalar`, `neon`, `avx2`, `avx512`) if the machine runs them; see [`Isa::from_env`].
+    pub fn new(metric: Metric, dim: usize) -> Kernels {
+        let isa = Isa::from_env().ok().flatten().unwrap_or_else(Isa::detect);
+        Kernels::of(metric, dim, isa)
+    }
+
+    /// The kernels of a given instruction set, or `None` if this machine does not run it.
+    pub fn with_isa(metric: Metric, dim: usize, isa: Isa) -> Option<Kernels> {
+        isa.is_available().then(|| Kernels::of(metric, dim, isa))
+    }
+
+    /// The kernels of an instruction set that is available.
+    fn of(metric: Metric, dim: usize, isa: Isa) -> Kernels {
+        let lines = dim.div_ceil(LANES);
+        let routines = match metric {
+            Metric::L2 => Routines::of::<formula::L2>(isa, lines),
+            Metric::InnerProduct => Routines::of::<formula::InnerProduct>(isa, lines),
+            Metric::Cosine => Routines::of::<formula::Cosine>(isa, lines),
+        };
+        Kernels { isa, metric, padded: lines * LANES, routines }
     }
 
     /// The instruction set in use.
@@ -78,26 +110,49 @@ impl Kernels {
         self.metric
     }
 
+    /// Floats of a row: the dimension, rounded up to a multiple of [`LANES`].
+    #[inline(always)]
+    pub fn padded(&self) -> usize {
+        self.padded
+    }
+
     /// The distance of `a` and `b`.
     ///
     /// # Safety
-    /// Both point to `dim` floats that no one writes meanwhile, are aligned to 64 bytes, and `dim` is a multiple of
-    /// [`LANES`].
+    /// `dim` is [`Kernels::padded`]. Both pointers lead to `dim` floats that no one writes meanwhile, and are aligned to 64
+    /// bytes.
     #[inline(always)]
     pub unsafe fn one(&self, a: *const f32, b: *const f32, dim: usize) -> f32 {
+        debug_assert_eq!(dim, self.padded);
         // SAFETY: the caller's promise is the kernel's; the instruction set was checked when the kernel was chosen.
-        unsafe { (self.one)(a, b, dim) }
+        unsafe { (self.routines.one)(a, b, dim) }
     }
 
-    /// The distances of `query` to each of `rows`, into `out[..rows.len()]`.
+    /// The distances of `query` to each of `rows`, into `out[..rows.len()]`. Prefetches every row but the first
+    /// [`LOOKAHEAD`].
     ///
     /// # Safety
     /// As [`Kernels::one`], for `query` and every row; `out` is at least as long as `rows`.
     #[inline(always)]
     pub unsafe fn many(&self, query: *const f32, rows: &[*const f32], dim: usize, out: &mut [f32]) {
-        debug_assert!(out.len() >= rows.len());
+        debug_assert!(dim == self.padded && out.len() >= rows.len());
         // SAFETY: as above.
-        unsafe { (self.many)(query, rows, dim, out) }
+        unsafe { (self.routines.many)(query, rows, dim, out) }
+    }
+}
+
+impl Routines {
+    /// The routines of an available instruction set, for rows of `lines` cache lines.
+    fn of<F: Formula>(isa: Isa, lines: usize) -> Routines {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => avx512::routines::<F>(lines),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => avx2::routines::<F>(lines),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => neon::routines::<F>(lines),
+            _ => scalar::routines::<F>(),
+        }
     }
 }
 

@@ -13,11 +13,21 @@
 //! Every atomic access is preceded by a comment of the form `// Release [site-name]: …`, which names the ordering, the
 //! site, its partner and what is ordered. Site names are unique in the workspace; `docs/orderings.md` lists them and the
 //! model that fails when the ordering is weakened.
+//!
+//! Under `hnsw_loom` there are two modules more: `model` runs models and expects failures, `site` weakens one ordering by
+//! the name of its site. `core/tests/loom.rs` shows how they are used.
 
 #[cfg(hnsw_loom)]
 mod loom;
+#[cfg(any(test, hnsw_loom))]
+mod scan;
 #[cfg(not(hnsw_loom))]
 mod std;
+
+#[cfg(hnsw_loom)]
+pub mod model;
+#[cfg(hnsw_loom)]
+pub mod site;
 
 #[cfg(hnsw_loom)]
 pub use self::loom::*;

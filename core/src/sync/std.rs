@@ -39,6 +39,21 @@ pub mod cell {
         }
     }
 
+    /// Tells a model checker of accesses to memory that cannot be made of cells: the elements of an array, say, by their
+    /// number. Here nothing is left of it.
+    #[derive(Debug, Default)]
+    pub struct Watches(());
+
+    impl Watches {
+        /// Element `number` is read now.
+        #[inline(always)]
+        pub fn read(&self, _number: usize) {}
+
+        /// Element `number` is written, or freed, now.
+        #[inline(always)]
+        pub fn write(&self, _number: usize) {}
+    }
+
     /// A value that is written before it is shared and only read from then on, until it is dropped. Under a model checker
     /// both halves of that are checked; here nothing is left of it.
     #[derive(Debug)]
@@ -62,7 +77,9 @@ pub mod cell {
 
 /// Epoch-based reclamation: `crossbeam-epoch`.
 pub mod epoch {
-    pub use crossbeam_epoch::{Atomic, Guard, Owned, Pointable, Shared, pin, unprotected};
+    pub use crossbeam_epoch::{
+        Atomic, CompareExchangeError, Guard, Owned, Pointable, Pointer, Shared, pin, unprotected,
+    };
 }
 
 /// A value that is replaced as a whole while others read it: `arc-swap`.

@@ -2,7 +2,7 @@
 
 use super::Line;
 use crate::distance::{Kernels, LANES, Metric};
-use crate::error::{ConfigError, MAX_DIM, VectorError};
+use crate::error::{ConfigError, MAX_COMPONENT, MAX_DIM, VectorError};
 
 /// A way to store vectors in rows of cache lines and to compare them.
 ///
@@ -45,7 +45,7 @@ pub trait Codec: Send + Sync + Sized + 'static {
     /// A query that [`Codec::prepare`] can overwrite.
     fn query(&self) -> Self::Query;
 
-    /// Makes a checked vector ready to be compared.
+    /// Makes a checked vector ready to be compared. `query` may have served another codec of this type, of any dimension.
     fn prepare(&self, vector: &[f32], query: &mut Self::Query);
 
     /// The distances from a query to each row, into `out[..rows.len()]`.
@@ -85,18 +85,29 @@ impl F32 {
             for (x, y) in chunk.iter().zip(&mut line.0) {
                 *y = if scale == 1.0 { *x } else { (f64::from(*x) * scale) as f32 };
             }
+            line.0[chunk.len()..].fill(0.0);
         }
-    }
-
-    #[inline(always)]
-    fn padded(&self) -> usize {
-        self.dim.next_multiple_of(LANES)
     }
 }
 
-/// Euclidean length, in f64 so that no f32 vector overflows it.
+/// Euclidean length, in f64 so that no f32 vector overflows it, and in several lanes so that it can be vectorised.
 fn norm(vector: &[f32]) -> f64 {
-    vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt()
+    let (chunks, rest) = vector.as_chunks::<8>();
+    let mut lanes = [0.0f64; 8];
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane += f64::from(x) * f64::from(x);
+        }
+    }
+    let rest: f64 = rest.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+    (lanes.iter().sum::<f64>() + rest).sqrt()
+}
+
+/// Whether `x` is NaN, infinite or above [`MAX_COMPONENT`] in magnitude. Without their sign, floats are ordered as their
+/// bits are, infinity above every number and NaN above infinity: one comparison tells all.
+#[inline(always)]
+fn unusable(x: f32) -> bool {
+    x.to_bits() & !(1 << 31) > MAX_COMPONENT.to_bits()
 }
 
 impl Codec for F32 {
@@ -107,7 +118,7 @@ impl Codec for F32 {
         if dim == 0 || dim > MAX_DIM {
             return Err(ConfigError::Dim(dim));
         }
-        Ok(F32 { dim, kernels: Kernels::new(metric) })
+        Ok(F32 { dim, kernels: Kernels::new(metric, dim) })
     }
 
     fn dim(&self) -> usize {
@@ -127,10 +138,12 @@ impl Codec for F32 {
             return Err(VectorError::Dim { expected: self.dim, found: vector.len() });
         }
         // One pass without branches; the position is looked for only when there is something to report.
-        let sum = vector.iter().fold(0.0f32, |acc, x| acc + x * 0.0);
-        if sum != 0.0 {
-            let position = vector.iter().position(|x| !x.is_finite()).unwrap_or(0);
-            return Err(VectorError::NotFinite { position });
+        if vector.iter().fold(false, |any, &x| any | unusable(x)) {
+            let position = vector.iter().position(|&x| unusable(x)).unwrap_or(0);
+            return Err(match vector[position].is_finite() {
+                true => VectorError::TooLarge { position },
+                false => VectorError::NotFinite { position },
+            });
         }
         if self.metric() == Metric::Cosine && norm(vector) < 1e-30 {
             return Err(VectorError::Zero);
@@ -153,12 +166,15 @@ impl Codec for F32 {
     }
 
     fn prepare(&self, vector: &[f32], query: &mut Self::Query) {
+        if query.len() != self.lines() {
+            *query = self.query();
+        }
         self.copy(vector, query);
     }
 
     #[inline(always)]
     unsafe fn distances(&self, query: &Self::Query, rows: &[*const Line], out: &mut [f32]) {
-        // SAFETY: the caller's promise: rows are written, constant, of `padded` floats and aligned as `Line` is.
+        // SAFETY: the caller's promise: rows are written, constant, of `lines` lines and aligned as `Line` is.
         unsafe { self.distances_between(query.as_ptr(), rows, out) }
     }
 
@@ -168,7 +184,134 @@ impl Codec for F32 {
         // promise.
         unsafe {
             let rows = core::slice::from_raw_parts(rows.as_ptr().cast::<*const f32>(), rows.len());
-            self.kernels.many(from.cast(), rows, self.padded(), out);
+            self.kernels.many(from.cast(), rows, self.kernels.padded(), out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const METRICS: [Metric; 3] = [Metric::L2, Metric::InnerProduct, Metric::Cosine];
+
+    fn codec(dim: usize, metric: Metric) -> F32 {
+        F32::new(dim, metric).unwrap()
+    }
+
+    fn encoded(codec: &F32, vector: &[f32]) -> Box<[Line]> {
+        let mut row = codec.query();
+        codec.encode(vector, &mut row);
+        row
+    }
+
+    #[test]
+    fn dimensions_are_bounded() {
+        for metric in METRICS {
+            assert_eq!(F32::new(0, metric).err(), Some(ConfigError::Dim(0)));
+            assert_eq!(F32::new(MAX_DIM + 1, metric).err(), Some(ConfigError::Dim(MAX_DIM + 1)));
+            assert_eq!(F32::new(MAX_DIM, metric).unwrap().lines(), MAX_DIM / LANES);
+        }
+    }
+
+    #[test]
+    fn a_vector_of_another_dimension_is_refused() {
+        for metric in METRICS {
+            for found in [0, 2, 4] {
+                let error = VectorError::Dim { expected: 3, found };
+                assert_eq!(codec(3, metric).check(&vec![1.0; found]), Err(error));
+            }
+            assert_eq!(codec(3, metric).check(&[1.0; 3]), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_first_bad_component_is_named() {
+        for metric in METRICS {
+            for (bad, finite) in [
+                (f32::NAN, false),
+                (-f32::NAN, false),
+                (f32::INFINITY, false),
+                (f32::NEG_INFINITY, false),
+                (f32::MAX, true),
+                (f32::MIN, true),
+                (MAX_COMPONENT.next_up(), true),
+                (-MAX_COMPONENT.next_up(), true),
+            ] {
+                for position in [0, 7, 16, 99] {
+                    let mut vector = vec![1.0; 100];
+                    vector[position..].fill(bad);
+                    let error = match finite {
+                        true => VectorError::TooLarge { position },
+                        false => VectorError::NotFinite { position },
+                    };
+                    assert_eq!(codec(100, metric).check(&vector), Err(error), "{metric}: {bad}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_vectors_have_a_finite_distance() {
+        for metric in METRICS {
+            let codec = codec(MAX_DIM, metric);
+            let (high, low) = (vec![MAX_COMPONENT; MAX_DIM], vec![-MAX_COMPONENT; MAX_DIM]);
+            assert_eq!(codec.check(&high), Ok(()));
+            assert_eq!(codec.check(&low), Ok(()));
+            let (high, low) = (encoded(&codec, &high), encoded(&codec, &low));
+            let mut out = [f32::NAN; 2];
+            // SAFETY: both rows were written by this codec, and `out` takes two distances.
+            unsafe { codec.distances(&high, &[low.as_ptr(), high.as_ptr()], &mut out) };
+            assert!(out[0].is_finite() && out[1].is_finite() && out[0] > out[1], "{metric}: {out:?}");
+        }
+    }
+
+    #[test]
+    fn only_cosine_refuses_a_vector_without_direction() {
+        for vector in [[0.0; 20], [-0.0; 20], [f32::from_bits(1); 20]] {
+            assert_eq!(codec(20, Metric::L2).check(&vector), Ok(()));
+            assert_eq!(codec(20, Metric::InnerProduct).check(&vector), Ok(()));
+            assert_eq!(codec(20, Metric::Cosine).check(&vector), Err(VectorError::Zero));
+        }
+        assert_eq!(codec(20, Metric::Cosine).check(&[1e-29; 20]), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn a_row_gives_back_its_vector(vector in prop::collection::vec(-1e15f32..=1e15, 1..200)) {
+            for metric in [Metric::L2, Metric::InnerProduct] {
+                let codec = codec(vector.len(), metric);
+                prop_assert_eq!(codec.check(&vector), Ok(()));
+                let row = encoded(&codec, &vector);
+                prop_assert_eq!(codec.decode(&row), vector.clone());
+                let padding = row.iter().flat_map(|line| line.0).skip(vector.len());
+                prop_assert!(padding.into_iter().all(|x| x == 0.0));
+            }
+        }
+
+        #[test]
+        fn cosine_rows_have_unit_length(
+            vector in prop::collection::vec(-1.0f32..=1.0, 1..200),
+            scale in prop::sample::select(vec![1e-25f32, 1.0, 1e15]),
+        ) {
+            let vector: Vec<f32> = vector.iter().map(|x| x * scale).collect();
+            let codec = codec(vector.len(), Metric::Cosine);
+            prop_assume!(codec.check(&vector).is_ok());
+            let length = norm(&codec.decode(&encoded(&codec, &vector)));
+            prop_assert!((length - 1.0).abs() < 1e-6, "length {}", length);
+        }
+
+        #[test]
+        fn a_prepared_query_leaves_nothing_of_the_one_before(
+            first in prop::collection::vec(-9.0f32..9.0, 37),
+            second in prop::collection::vec(-9.0f32..9.0, 37),
+        ) {
+            let codec = codec(37, Metric::L2);
+            let mut query = codec.query();
+            codec.prepare(&first, &mut query);
+            codec.prepare(&second, &mut query);
+            prop_assert_eq!(codec.decode(&query), second);
         }
     }
 }

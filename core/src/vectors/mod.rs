@@ -23,10 +23,9 @@ mod codec;
 
 pub use codec::{Codec, F32};
 
-use crate::error::VectorError;
 use crate::graph::NodeId;
 use crate::segments::Segments;
-use crate::sync::cell::UnsafeCell;
+use crate::sync::cell::Watches;
 
 /// One cache line of a row.
 #[derive(Clone, Copy, Debug)]
@@ -36,17 +35,17 @@ pub struct Line(pub [f32; 16]);
 /// The store of all rows of an index.
 pub struct Vectors<C: Codec> {
     codec: C,
-    rows: Segments<UnsafeCell<Line>>,
+    /// Reached through raw pointers only, because a row is written while others are read.
+    rows: Segments<Line>,
+    /// One per row.
+    watches: Watches,
 }
-
-// SAFETY: the cells are written once before they are shared (I1, I2).
-unsafe impl<C: Codec> Sync for Vectors<C> {}
 
 impl<C: Codec> Vectors<C> {
     /// An empty store for up to `capacity` rows.
     pub fn new(codec: C, capacity: usize) -> Self {
-        let lines = codec.lines();
-        Vectors { codec, rows: Segments::new(lines, capacity, || UnsafeCell::new(Line([0.0; 16]))) }
+        let rows = Segments::new(codec.lines(), capacity, || Line([0.0; 16]));
+        Vectors { codec, rows, watches: Watches::default() }
     }
 
     /// The codec of the rows.
@@ -60,24 +59,16 @@ impl<C: Codec> Vectors<C> {
         self.rows.grow(rows);
     }
 
-    /// Writes the row of `node`.
-    ///
-    /// # Errors
-    /// When the vector is not usable; the row is then still unwritten.
+    /// Writes the row of `node` from a vector that the codec has checked.
     ///
     /// # Safety
     /// The caller reserved `node`, has not published it, writes it once, and has grown the store to hold it.
-    pub unsafe fn write(&self, node: NodeId, vector: &[f32]) -> Result<(), VectorError> {
-        self.codec.check(vector)?;
-        let row = self.rows.row(node.index());
-        #[cfg(hnsw_loom)]
-        row.iter().for_each(|cell| cell.with_mut(|_| ()));
-        // SAFETY: only this thread knows the row (the caller's promise), so it may write all its lines. The cells of a row
-        // are contiguous and, outside model checking, have the layout of their content.
-        let lines =
-            unsafe { core::slice::from_raw_parts_mut(row.as_ptr().cast_mut().cast::<Line>(), row.len()) };
+    pub unsafe fn write(&self, node: NodeId, vector: &[f32]) {
+        self.watches.write(node.index());
+        let row = self.rows.row_ptr(node.index()).cast_mut();
+        // SAFETY: only this thread knows the row (the caller's promise), which is valid for this many lines.
+        let lines = unsafe { core::slice::from_raw_parts_mut(row, self.codec.lines()) };
         self.codec.encode(vector, lines);
-        Ok(())
     }
 
     /// The address of the row of `node`.
@@ -86,9 +77,8 @@ impl<C: Codec> Vectors<C> {
     /// the graph or is the caller's own (I2); that is for the caller to know before it reads through it.
     #[inline(always)]
     pub fn row(&self, node: NodeId) -> *const Line {
-        #[cfg(hnsw_loom)]
-        self.rows.row(node.index()).iter().for_each(|cell| cell.with(|_| ()));
-        self.rows.row_ptr(node.index()).cast()
+        self.watches.read(node.index());
+        self.rows.row_ptr(node.index())
     }
 
     /// A copy of the vector of a node as it can be rebuilt from its row.

@@ -114,8 +114,9 @@ impl Shared {
         answer.get().expect("the holder of the commit lock answers all requests")
     }
 
-    /// Commits `own` and everything that was handed in, as one group. Returns the outcome of `own`.
-    fn lead(
+    /// Commits `own` and everything that was handed in, as one group, and takes out the versions that no one needs. Returns the
+    /// outcome of `own`.
+    pub(super) fn lead(
         &self,
         committer: &mut Committer,
         own: Option<WriteSet>,

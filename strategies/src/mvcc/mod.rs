@@ -143,9 +143,14 @@ impl Shared {
         self.lists(id).list(id.number)
     }
 
-    fn vacuum_if_idle(&self) {
-        if let Some(mut committer) = self.commit.try_lock() {
-            committer.vacuum.run(self, &epoch::pin());
+    /// Takes out the versions that a snapshot of the commit `stamp` was the last to need, unless a commit is under way: then
+    /// the next one does it.
+    fn vacuum_after(&self, stamp: u64) {
+        // Without a commit since then it had no older version to keep, and must not keep writers from the lock either.
+        if self.root.with(|root| root.stamp) > stamp
+            && let Some(mut committer) = self.commit.try_lock()
+        {
+            self.lead(&mut committer, None, &mut || ());
         }
     }
 

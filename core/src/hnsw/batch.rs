@@ -1,0 +1,156 @@
+//! Many inserts or searches at once, on the work-stealing pool of `rayon`.
+
+use super::scratch::with_local;
+use super::search::Neighbor;
+use super::{Index, check_k_ef};
+use crate::error::{BatchError, InsertError, SearchError};
+use crate::graph::{Graph, NodeId};
+use crate::sync::{AtomicBool, AtomicUsize, Ordering};
+use crate::vectors::Codec;
+use core::ops::ControlFlow;
+use rayon::prelude::*;
+
+/// Rows that one thread takes at a time, at least: enough to make stealing rare, few enough to balance the end.
+const GRAIN: usize = 16;
+/// Rows at the start of an empty index that are inserted one after another. Points that are inserted at the same time do not
+/// see each other, and while the graph is smaller than this that would be a large part of it.
+const SERIAL_START: usize = 256;
+
+/// The answers of a batch of searches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answers {
+    k: usize,
+    counts: Vec<u32>,
+    neighbors: Vec<Neighbor>,
+}
+
+impl Answers {
+    /// The answers to query `i`, nearest first; at most k.
+    ///
+    /// # Panics
+    /// When there is no query `i`.
+    pub fn get(&self, i: usize) -> &[Neighbor] {
+        &self.neighbors[i * self.k..][..self.counts[i] as usize]
+    }
+
+    /// The number of queries.
+    pub fn len(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// True if there was no query.
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    /// The answers to each query, in the order of the queries.
+    pub fn iter(&self) -> impl Iterator<Item = &[Neighbor]> {
+        (0..self.len()).map(|i| self.get(i))
+    }
+}
+
+impl<G: Graph, C: Codec> Index<G, C> {
+    /// Inserts the rows of a row-major `n x dim` array in parallel. Row `i` becomes node `first + i`, where `first` is
+    /// returned.
+    ///
+    /// `progress` is called with the number of rows done so far, from any thread and in no particular order; when it breaks,
+    /// rows that no thread has begun are left out.
+    ///
+    /// # Errors
+    /// When the rows do not fit, are not whole, or one of them is not usable: then nothing was inserted. When `progress`
+    /// broke: then the rows done are in the index, and the ids of the others stay unused.
+    pub fn insert_batch(
+        &self,
+        rows: &[f32],
+        progress: impl Fn(usize) -> ControlFlow<()> + Sync,
+    ) -> Result<NodeId, BatchError> {
+        let dim = self.config.dim;
+        if !rows.len().is_multiple_of(dim) {
+            return Err(BatchError::Ragged { values: rows.len(), dim });
+        }
+        let checked = rows.par_chunks_exact(dim).enumerate().try_for_each(|(row, vector)| {
+            self.vectors.codec().check(vector).map_err(|error| BatchError::Vector { row, error })
+        });
+        checked?;
+        let count = rows.len() / dim;
+        let first = match self.reserve(count) {
+            Ok(first) => first,
+            Err(InsertError::Full(full)) => return Err(full.into()),
+            Err(InsertError::Vector(error)) => return Err(BatchError::Vector { row: 0, error }),
+        };
+        let done = Tally::new();
+        let insert = |row: usize| {
+            if done.stopped() {
+                return;
+            }
+            let node = NodeId::new(first.get() + row as u32);
+            with_local(|scratch| self.insert_reserved(node, &rows[row * dim..][..dim], scratch));
+            done.add(&progress);
+        };
+        let serial = SERIAL_START.saturating_sub(first.index()).min(count);
+        (0..serial).for_each(insert);
+        (serial..count).into_par_iter().with_min_len(GRAIN).for_each(insert);
+        match done.finished() {
+            rows if rows == count => Ok(first),
+            rows => Err(BatchError::Stopped { done: rows }),
+        }
+    }
+
+    /// Searches for the `k` nearest nodes of each row of a row-major `n x dim` array, in parallel.
+    ///
+    /// # Errors
+    /// As [`Index::search`]; a query array that is not whole rows counts as a query of the wrong dimension.
+    pub fn search_batch(&self, queries: &[f32], k: usize, ef: usize) -> Result<Answers, SearchError> {
+        check_k_ef(k, ef)?;
+        let dim = self.config.dim;
+        let count = queries.len().div_ceil(dim);
+        let nothing = Neighbor { node: NodeId::new(0), distance: f32::INFINITY };
+        let mut answers = Answers { k, counts: vec![0; count], neighbors: vec![nothing; count * k] };
+        answers
+            .neighbors
+            .par_chunks_mut(k)
+            .zip(answers.counts.par_iter_mut())
+            .zip(queries.par_chunks(dim))
+            .with_min_len(GRAIN)
+            .try_for_each(|((to, found), query)| {
+                with_local(|scratch| {
+                    let neighbors = self.search_with(query, k, ef, scratch)?;
+                    *found = neighbors.len() as u32;
+                    to[..neighbors.len()].copy_from_slice(neighbors);
+                    Ok(())
+                })
+            })
+            .map(|()| answers)
+    }
+}
+
+/// Counts finished rows and remembers a request to stop. One shared write per inserted row, a thousandth of its cost.
+struct Tally {
+    done: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+impl Tally {
+    fn new() -> Self {
+        Tally { done: AtomicUsize::new(0), stopped: AtomicBool::new(false) }
+    }
+
+    fn add(&self, progress: &impl Fn(usize) -> ControlFlow<()>) {
+        // Relaxed [tally-done]: a number to show; the pool's join orders the rows themselves before the caller.
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        if progress(done).is_break() {
+            // Relaxed [tally-stop]: a hint; whoever sees it late inserts one row more.
+            self.stopped.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        // Relaxed [tally-stopped]: see [tally-stop].
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    fn finished(&self) -> usize {
+        // Relaxed [tally-read]: after the pool's join, which orders all additions before it.
+        self.done.load(Ordering::Relaxed)
+    }
+}

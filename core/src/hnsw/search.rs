@@ -1,0 +1,150 @@
+//! Beam search over any [`View`].
+
+use super::pool::Candidate;
+use super::scratch::Scratch;
+use crate::distance::prefetch;
+use crate::graph::{At, Entry, Level, NodeId, NodeState, Stage, View};
+use crate::vectors::{Codec, Vectors};
+use core::cmp::Reverse;
+
+/// One answer of a search.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Neighbor {
+    /// The node.
+    pub node: NodeId,
+    /// Its distance from the query, in the units of the index's metric.
+    pub distance: f32,
+}
+
+/// Rows whose lines are fetched before the kernel starts; the kernel fetches those behind them.
+const ROWS_AHEAD: usize = crate::distance::LOOKAHEAD;
+
+/// One search in one session: the view it reads, the rows it compares, the query, the scratch it fills.
+pub(super) struct Searcher<'a, V: View, C: Codec> {
+    pub view: &'a V,
+    pub vectors: &'a Vectors<C>,
+    pub query: &'a C::Query,
+    pub scratch: &'a mut Scratch<C>,
+}
+
+impl<V: View, C: Codec> Searcher<'_, V, C> {
+    /// Leaves in the pool the `ef` nearest live nodes that the search finds from the entry point, nearest first.
+    pub fn nearest(&mut self, ef: usize) {
+        self.scratch.pool.begin(ef);
+        let Some(entry) = self.view.entry() else { return };
+        let mut at = self.start(entry);
+        for level in (1..=entry.level).rev() {
+            at = self.descend(at, level);
+        }
+        self.scratch.visited.begin(self.view.node_count());
+        self.scratch.visited.insert(at.node());
+        self.scratch.detours.clear();
+        let filtered = self.view.may_have_tombstones();
+        // The first entry point of a graph is met before it is published: see `Edit::found`.
+        if self.view.state(at.node()) == NodeState::Live {
+            self.scratch.pool.insert(at);
+        } else {
+            self.scratch.detours.push(Reverse(at));
+        }
+        if filtered { self.beam::<true>(0) } else { self.beam::<false>(0) }
+    }
+
+    /// The entry point as a candidate.
+    pub fn start(&mut self, entry: Entry) -> Candidate {
+        self.scratch.gather.nodes[0] = entry.node;
+        self.compare(1);
+        Candidate::new(self.scratch.gather.distances[0], entry.node)
+    }
+
+    /// Follows the nearest neighbour on one level until none is nearer.
+    pub fn descend(&mut self, mut at: Candidate, level: Level) -> Candidate {
+        loop {
+            let links = self.view.links(At::new(at.node(), level), &mut self.scratch.links);
+            self.scratch.hops += 1;
+            let count = links.len();
+            for (to, link) in self.scratch.gather.nodes.iter_mut().zip(links) {
+                *to = link.node();
+            }
+            self.compare(count);
+            let gather = &self.scratch.gather;
+            let best = gather.nodes[..count]
+                .iter()
+                .zip(&gather.distances)
+                .map(|(node, distance)| Candidate::new(*distance, *node))
+                .min();
+            match best {
+                Some(best) if best.distance() < at.distance() => at = best,
+                _ => return at,
+            }
+        }
+    }
+
+    /// Expands the candidates of the pool, nearest first, until none that is not expanded can improve it. With `FILTERED`,
+    /// tombstones are expanded too, but not kept.
+    pub fn beam<const FILTERED: bool>(&mut self, level: Level) {
+        while let Some(node) = self.next_to_expand() {
+            if let Some(next) = self.scratch.pool.next() {
+                self.view.prefetch(At::new(next.node(), level), Stage::Near);
+            }
+            let links = self.view.links(At::new(node, level), &mut self.scratch.links);
+            self.scratch.hops += 1;
+            let mut fresh = 0;
+            for link in links {
+                let node = link.node();
+                self.scratch.gather.nodes[fresh] = node;
+                fresh += usize::from(self.scratch.visited.insert(node));
+            }
+            self.compare(fresh);
+            for i in 0..fresh {
+                let (node, distance) = (self.scratch.gather.nodes[i], self.scratch.gather.distances[i]);
+                let candidate = Candidate::new(distance, node);
+                if !self.scratch.pool.admits(candidate) {
+                    continue;
+                }
+                if FILTERED && self.view.state(node) != NodeState::Live {
+                    self.scratch.detours.push(Reverse(candidate));
+                } else {
+                    self.scratch.pool.insert(candidate);
+                }
+                self.view.prefetch(At::new(node, level), Stage::Far);
+            }
+        }
+    }
+
+    /// The nearest node that is not expanded, be it a candidate or a detour; none when no such node can improve the pool.
+    #[inline(always)]
+    fn next_to_expand(&mut self) -> Option<NodeId> {
+        let scratch = &mut *self.scratch;
+        let Some(&Reverse(detour)) = scratch.detours.peek() else {
+            return scratch.pool.expand().map(Candidate::node);
+        };
+        match scratch.pool.next() {
+            Some(next) if next < detour => scratch.pool.expand().map(Candidate::node),
+            _ if scratch.pool.admits(detour) => {
+                scratch.detours.pop();
+                Some(detour.node())
+            }
+            _ => {
+                scratch.detours.clear();
+                scratch.pool.expand().map(Candidate::node)
+            }
+        }
+    }
+
+    /// Fills `gather.distances` for the first `count` nodes of `gather.nodes`.
+    #[inline(always)]
+    fn compare(&mut self, count: usize) {
+        let lines = self.vectors.codec().lines();
+        let gather = &mut self.scratch.gather;
+        for (i, (row, node)) in gather.rows[..count].iter_mut().zip(&gather.nodes).enumerate() {
+            *row = self.vectors.row(*node);
+            if i < ROWS_AHEAD {
+                (0..lines).for_each(|line| prefetch(row.wrapping_add(line).cast()));
+            }
+        }
+        self.scratch.evaluations += count as u64;
+        // SAFETY: every node came from the view: from a list, or as entry point. So its row is written and constant
+        // (`Vectors`, I2), and the query was prepared by this codec.
+        unsafe { self.vectors.codec().distances(self.query, &gather.rows[..count], &mut gather.distances) };
+    }
+}

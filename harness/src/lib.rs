@@ -1,0 +1,5 @@
+//! The library behind the `hnsw-lab` binary.
+#![deny(missing_docs)]
+
+pub mod alloc;
+pub mod machine;

@@ -1,0 +1,134 @@
+//! Sessions of `fine`: they hold no lock between two calls.
+
+use super::Fine;
+use super::lock::Held;
+use crate::lists::Place;
+use core::convert::Infallible;
+use hnsw_core::graph::{
+    At, Edit, Entry, Level, Link, LinkBuf, NodeId, NodeState, Stage, Stamp, Verdict, View,
+};
+use hnsw_core::sync::{AtomicU32, Ordering};
+
+/// A session: for reading with `B = ()`, for changing with `B =` [`Buffers`].
+pub struct Session<'g, B> {
+    graph: &'g Fine,
+    buffers: B,
+}
+
+/// Where a rewrite keeps the list as it is, and as it should be.
+#[derive(Default)]
+pub struct Buffers {
+    list: LinkBuf,
+    out: LinkBuf,
+}
+
+impl<'g, B> Session<'g, B> {
+    #[inline(always)]
+    pub(super) fn new(graph: &'g Fine, buffers: B) -> Self {
+        Session { graph, buffers }
+    }
+}
+
+/// Copies a list whose lock the caller holds.
+#[inline(always)]
+fn copy_list(slots: &[AtomicU32], cap: usize, to: &mut LinkBuf) {
+    // Relaxed [fine-slot-read]: ordered by the lock of the list.
+    to.fill(cap, |i| Link::from_bits(slots[i].load(Ordering::Relaxed)));
+}
+
+impl<B> View for Session<'_, B> {
+    #[inline]
+    fn entry(&self) -> Option<Entry> {
+        self.graph.entry()
+    }
+
+    #[inline]
+    fn node_count(&self) -> usize {
+        self.graph.nodes.count()
+    }
+
+    #[inline]
+    fn state(&self, node: NodeId) -> NodeState {
+        self.graph.nodes.state(node)
+    }
+
+    #[inline]
+    fn level(&self, node: NodeId) -> Level {
+        self.graph.nodes.level(node)
+    }
+
+    #[inline]
+    fn may_have_tombstones(&self) -> bool {
+        self.graph.nodes.may_have_tombstones()
+    }
+
+    #[inline]
+    fn links<'s>(&'s self, at: At, buf: &'s mut LinkBuf) -> &'s [Link] {
+        let Fine { nodes, slots, locks, waits, .. } = self.graph;
+        let place = Place::of(nodes, at);
+        let cap = nodes.config().cap(at.level);
+        // Bounding the row before the lock is taken keeps the checks out of the copy.
+        let row = &slots.row(place)[..cap];
+        let held = Held::take(&locks.row(place)[0], waits);
+        copy_list(row, cap, buf);
+        drop(held);
+        buf
+    }
+
+    #[inline]
+    fn prefetch(&self, at: At, stage: Stage) {
+        if at.level == 0 && stage == Stage::Near {
+            self.graph.locks.prefetch_base(at.node);
+            self.graph.slots.prefetch_base(at.node);
+        }
+    }
+}
+
+impl Edit for Session<'_, Buffers> {
+    type Conflict = Infallible;
+
+    fn rewrite<F>(&mut self, at: At, mut f: F) -> Verdict
+    where
+        F: FnMut(&[Link], &mut LinkBuf) -> Verdict,
+    {
+        let Fine { nodes, slots, locks, waits, .. } = self.graph;
+        let Buffers { list, out } = &mut self.buffers;
+        let place = Place::of(nodes, at);
+        let cap = nodes.config().cap(at.level);
+        let row = &slots.row(place)[..cap];
+        out.clear();
+        // Unlocks when it goes out of scope, also if `f` panics; nothing is written before `f` has returned.
+        let _held = Held::take(&locks.row(place)[0], waits);
+        copy_list(row, cap, list);
+        let verdict = f(list, out);
+        if verdict == Verdict::Replace {
+            assert!(out.len() <= cap, "{} links at {at:?}, which holds {cap}", out.len());
+            // What is behind the first NIL means nothing, so one is enough.
+            for (slot, link) in row.iter().zip(out.iter().chain([&Link::NIL])) {
+                // Relaxed [fine-slot-write]: ordered by the lock of the list.
+                slot.store(link.to_bits(), Ordering::Relaxed);
+            }
+        }
+        verdict
+    }
+
+    fn publish(&mut self, node: NodeId) {
+        self.graph.nodes.publish(node);
+    }
+
+    fn tombstone(&mut self, node: NodeId) -> bool {
+        self.graph.nodes.tombstone(node)
+    }
+
+    fn found(&mut self, entry: Entry) -> bool {
+        self.graph.found(entry)
+    }
+
+    fn raise_entry(&mut self, entry: Entry) -> bool {
+        self.graph.raise_entry(entry)
+    }
+
+    fn commit(self) -> Result<Stamp, Infallible> {
+        Ok(Stamp::NONE)
+    }
+}
