@@ -311,51 +311,61 @@ fn churn(graph: &Mvcc, seed: u64, stop: &AtomicBool) {
     }
 }
 
+/// Ends other threads' loops, also when the thread that holds it panics.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn snapshots_stay_as_they_are_whatever_is_written() {
     let graph = graph(8, 50);
+    let oldest = graph.snapshot();
+    let untouched = picture(&oldest);
     let stop = AtomicBool::new(false);
     // Several snapshots live at once; each is looked at several times, by several threads, and goes in its own time.
     let read = |seed: u64| {
         let mut held: Vec<(Snapshot, Picture)> = Vec::new();
-        let (mut state, mut stamps) = (seed, Vec::new());
-        for round in 0..150 {
+        let (mut state, mut commits, begin) = (seed, Vec::new(), Instant::now());
+        // Until it has seen the writers do something.
+        while commits.len() < 50 {
+            assert!(begin.elapsed() < PATIENCE, "{} commits seen", commits.len());
             let snapshot = graph.snapshot();
-            stamps.push(Mvcc::stamp(&snapshot));
+            commits.push(Mvcc::stamp(&snapshot));
+            assert!(commits.is_sorted(), "later snapshots show later commits");
+            commits.dedup();
             let first = picture(&snapshot);
             held.push((snapshot, first));
             let (snapshot, first) = &held[random(&mut state) as usize % held.len()];
-            assert_eq!(&picture(snapshot), first, "round {round}");
+            assert_eq!(&picture(snapshot), first);
             if held.len() > 6 {
                 let (snapshot, first) = held.swap_remove(random(&mut state) as usize % held.len());
                 std::thread::spawn(move || assert_eq!(picture(&snapshot), first)).join().unwrap();
             }
         }
-        assert!(stamps.is_sorted(), "later snapshots show later commits");
-        stamps.dedup();
-        assert!(stamps.len() > 10, "the writers did something meanwhile");
         held
     };
     let held = std::thread::scope(|scope| {
-        let writers = [1, 2].map(|seed| {
-            scope.spawn({
-                let (graph, stop) = (&graph, &stop);
-                move || churn(graph, seed, stop)
-            })
-        });
+        let _stop = StopOnDrop(&stop);
+        for seed in [1, 2] {
+            let (graph, stop) = (&graph, &stop);
+            scope.spawn(move || churn(graph, seed, stop));
+        }
         let readers = [3, 4].map(|seed| scope.spawn(move || read(seed)));
-        let held: Vec<_> = readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect();
-        stop.store(true, Ordering::Relaxed);
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
-        held
+        readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect::<Vec<_>>()
     });
     for (snapshot, first) in &held {
         assert_eq!(&picture(snapshot), first);
     }
+    drop(held);
+    assert_eq!(picture(&oldest), untouched);
     assert_eq!(picture(&graph.read()).lists, picture(&graph.snapshot()).lists);
     graph.quiesce();
     assert!(graph.memory().snapshots_bytes > 0);
-    drop(held);
+    drop(oldest);
     quiesce(&graph);
     assert_eq!(graph.memory().snapshots_bytes, 0);
 }
@@ -375,9 +385,11 @@ fn a_snapshot_sees_whole_commits() {
         }
     };
     std::thread::scope(|scope| {
+        let _stop = StopOnDrop(&stop);
         (0..2).for_each(|n| drop(scope.spawn(move || write(n))));
         let (mut different, begin) = (HashSet::new(), Instant::now());
-        while different.len() < 200 && begin.elapsed() < PATIENCE {
+        while different.len() < 200 {
+            assert!(begin.elapsed() < PATIENCE, "{} versions seen", different.len());
             let snapshot = graph.snapshot();
             for n in 0..2 {
                 let [one, two, three] = at(n).map(|at| list(&snapshot, at));
@@ -385,8 +397,6 @@ fn a_snapshot_sees_whole_commits() {
                 different.insert(one);
             }
         }
-        stop.store(true, Ordering::Relaxed);
-        assert!(different.len() >= 200, "the writers did something meanwhile");
     });
 }
 
@@ -396,11 +406,11 @@ fn readers_of_the_newest_version_see_whole_lists_that_never_go_back() {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
+            let _stop = StopOnDrop(&stop);
             for i in 1..30_000u32 {
                 let content = vec![Link::to(node(i)); 1 + i as usize % 32];
                 edit(&graph, |session| put(session, base(0), &content));
             }
-            stop.store(true, Ordering::Relaxed);
         });
         for _ in 0..2 {
             scope.spawn(|| {

@@ -48,7 +48,8 @@ impl Drop for Held {
 
 impl Snapshot {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
-        let (ticket, root) = shared.registry.register(|| {
+        let newest = shared.root.with(|root| root.stamp);
+        let (ticket, root) = shared.registry.register(newest, || {
             let root = shared.root.load();
             (root.stamp, root)
         });
