@@ -12,9 +12,9 @@
 //!   answers all of it before it lets the lock go.
 //!
 //! # Synchronisation
-//! - The commit lock orders all commits, and everything that only committers touch.
+//! - The commit lock orders all commits, everything that only committers touch, and answers: whoever knows that it has
+//!   committed sees the root that shows it.
 //! - The root (published with Release, loaded with Acquire) shows everything committed up to it.
-//! - `answer-set` (Release) with `answer-get` (Acquire): who knows that it has committed sees the root that shows it.
 //!
 //! Within one set, the lists of new nodes come first, then the new nodes are published, then come the links to them,
 //! then the entry point. So a reader of the newest versions never meets a node that is not whole.
@@ -56,7 +56,7 @@ pub(super) struct Request {
     answer: Arc<Answer>,
 }
 
-/// Where the one who handed in a set finds what became of it.
+/// Where the one who handed in a set finds, once it has the commit lock, what became of it.
 struct Answer(AtomicU64);
 
 impl Answer {
@@ -65,13 +65,13 @@ impl Answer {
 
     fn set(&self, outcome: Result<Stamp, Conflict>) {
         let word = outcome.map_or(Self::REFUSED, |stamp| stamp.0);
-        // Release [answer-set]: pairs with Acquire [answer-get]; the root that shows the commit.
-        self.0.store(word, Ordering::Release);
+        // Relaxed [answer-set]: set and read with the commit lock held.
+        self.0.store(word, Ordering::Relaxed);
     }
 
     fn get(&self) -> Option<Result<Stamp, Conflict>> {
-        // Acquire [answer-get]: pairs with Release [answer-set].
-        match self.0.load(Ordering::Acquire) {
+        // Relaxed [answer-get]: as above.
+        match self.0.load(Ordering::Relaxed) {
             Self::NONE => None,
             Self::REFUSED => Some(Err(Conflict)),
             stamp => Some(Ok(Stamp(stamp))),
@@ -114,8 +114,9 @@ impl Shared {
         answer.get().expect("the holder of the commit lock answers all requests")
     }
 
-    /// Commits `own` and everything that was handed in, as one group. Returns the outcome of `own`.
-    fn lead(
+    /// Commits `own` and everything that was handed in, as one group, and takes out the versions that no one needs. Returns the
+    /// outcome of `own`.
+    pub(super) fn lead(
         &self,
         committer: &mut Committer,
         own: Option<WriteSet>,

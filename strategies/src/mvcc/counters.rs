@@ -24,7 +24,7 @@ impl Counters {
     /// The place for the thread that owns `buf`: buffers of different threads are at different addresses.
     fn stripe(&self, buf: &LinkBuf) -> &Readers {
         let address = core::ptr::from_ref(buf).addr();
-        &self.readers[(address >> 7 ^ address >> 12) % STRIPES]
+        &self.readers[(address >> 7 ^ address >> 12) % self.readers.len()]
     }
 
     #[cold]

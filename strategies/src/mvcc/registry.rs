@@ -3,18 +3,21 @@
 //! A snapshot holds a slot for as long as it lives. Committers read all slots to learn which old versions are needed.
 //!
 //! # Invariants
-//! - I1: from before it looks for the newest root until it has written the stamp of what it found, the slot of a new
-//!   snapshot says [`KEEP`]: keep everything.
-//! - I2: then the slot says that stamp until the snapshot is gone.
+//! - I1: from before it looks for the newest root, the slot of a new snapshot holds a stamp. The snapshot is made when the
+//!   root that it finds is that of the stamp; else it writes down what it found, and looks again.
+//! - I2: then the slot holds that stamp until the snapshot is gone.
+//!
+//! So a thread that is suspended while it makes a snapshot keeps no more alive than a snapshot does.
 //!
 //! # Synchronisation
 //! Registration and vacuum are the store-buffering pattern: the snapshot stores into its slot and then loads the root, the
 //! committer stores the root and then loads the slots. The fences `snapshot-fence` and `vacuum-fence` (SeqCst) forbid that
-//! both miss the other's store: either the snapshot finds the new root and needs nothing older, or the committer finds
-//! the slot taken. Slots carry numbers only, so nothing else about them needs an order.
+//! both miss the other's store: either the snapshot finds the new root, and writes that down, or the committer finds the
+//! stamp in the slot. Slots carry numbers only, so nothing else about them needs an order.
 //!
 //! # Progress
-//! Taking a slot is lock-free, giving it back and reading the slots is wait-free.
+//! Registration is lock-free: it looks again only if a commit was published meanwhile. Giving a slot back and reading the
+//! slots is wait-free.
 //!
 //! # Memory
 //! Chunks of [`CHUNK`] slots, as many as snapshots were ever alive together. Freed with the graph.
@@ -25,8 +28,6 @@ const CHUNK: usize = if cfg!(hnsw_loom) { 2 } else { 8 };
 
 /// The slot is no one's.
 const FREE: u64 = u64::MAX;
-/// The slot is that of a snapshot that has not said yet what it shows.
-const KEEP: u64 = u64::MAX - 1;
 
 struct Chunk {
     slots: [CachePadded<AtomicU64>; CHUNK],
@@ -64,25 +65,30 @@ impl Registry {
         core::iter::successors(Some(&*self.0), |chunk| chunk.next())
     }
 
-    /// Takes a slot, runs `load`, which loads the newest root, and writes the stamp that it returns into the slot.
-    pub(super) fn register<R>(&self, load: impl FnOnce() -> (u64, R)) -> (Ticket, R) {
-        let (number, slot) = self.take();
-        // SeqCst [snapshot-fence]: pairs with SeqCst [vacuum-fence]; the slot is taken before the root is loaded.
-        fence(Ordering::SeqCst);
-        let (stamp, root) = load();
-        // Relaxed [slot-set]: a committer that still sees KEEP keeps more than is needed.
-        slot.store(stamp, Ordering::Relaxed);
-        (Ticket(number), root)
+    /// Takes a slot for the snapshot of the newest root, which `load` loads together with its stamp; `stamp` is a guess at that.
+    pub(super) fn register<R>(&self, mut stamp: u64, load: impl Fn() -> (u64, R)) -> (Ticket, R) {
+        let (number, slot) = self.take(stamp);
+        loop {
+            // SeqCst [snapshot-fence]: pairs with SeqCst [vacuum-fence]; the stamp is in the slot before the root is loaded.
+            fence(Ordering::SeqCst);
+            let (now, root) = load();
+            if now == stamp {
+                return (Ticket(number), root);
+            }
+            stamp = now;
+            // Relaxed [slot-set]: `snapshot-fence` orders it before the next load of the root.
+            slot.store(stamp, Ordering::Relaxed);
+        }
     }
 
-    fn take(&self) -> (usize, &AtomicU64) {
+    fn take(&self, stamp: u64) -> (usize, &AtomicU64) {
         let mut chunk = &*self.0;
         let mut number = 0;
         loop {
             for slot in &chunk.slots {
                 // Relaxed [slot-take]: `snapshot-fence` orders it before the load of the root.
                 // Relaxed on failure [slot-taken]: nothing is read; the next slot is tried.
-                let taken = slot.compare_exchange(FREE, KEEP, Ordering::Relaxed, Ordering::Relaxed);
+                let taken = slot.compare_exchange(FREE, stamp, Ordering::Relaxed, Ordering::Relaxed);
                 if taken.is_ok() {
                     return (number, slot);
                 }
@@ -90,7 +96,7 @@ impl Registry {
             }
             chunk = match chunk.next() {
                 Some(next) => next,
-                None => match Self::grow(chunk) {
+                None => match Self::grow(chunk, stamp) {
                     Ok(new) => return (number, &new.slots[0]),
                     Err(next) => next,
                 },
@@ -98,9 +104,9 @@ impl Registry {
         }
     }
 
-    /// Adds a chunk behind `last`, its first slot taken by the caller. `Err` with the chunk that another thread added.
-    fn grow(last: &Chunk) -> Result<&Chunk, &Chunk> {
-        let new = Box::into_raw(Chunk::new(KEEP));
+    /// Adds a chunk behind `last`, its first slot taken for `stamp`. `Err` with the chunk that another thread added.
+    fn grow(last: &Chunk, stamp: u64) -> Result<&Chunk, &Chunk> {
+        let new = Box::into_raw(Chunk::new(stamp));
         // Release [registry-grow]: pairs with Acquire [registry-next]; the slots of the chunk.
         // Acquire on failure [registry-lost]: pairs with the same; the slots of the winner's chunk are read next.
         let won =
@@ -125,23 +131,21 @@ impl Registry {
         chunk.slots[ticket.0 % CHUNK].store(FREE, Ordering::Relaxed);
     }
 
-    /// The stamps of all live snapshots, sorted, into `live`. A root must have been published before. False if a snapshot is
-    /// being made and it is not known what it will show.
-    pub(super) fn live(&self, live: &mut Vec<u64>) -> bool {
+    /// The stamps of all live snapshots, sorted, into `live`. A root must have been published before.
+    pub(super) fn live(&self, live: &mut Vec<u64>) {
         live.clear();
-        // SeqCst [vacuum-fence]: pairs with SeqCst [snapshot-fence]; the root is published before the slots are read.
+        // SeqCst [vacuum-fence]: pairs with SeqCst [snapshot-fence]; the root is published before the slots are read. Pairs also
+        // with Acquire [chain-walk]: all records so far are written before any is taken out from here on.
         fence(Ordering::SeqCst);
         for slot in self.chunks().flat_map(|chunk| &chunk.slots) {
             // Relaxed [slot-read]: a number; `vacuum-fence` orders it after the root.
-            match slot.load(Ordering::Relaxed) {
-                FREE => {}
-                KEEP => return false,
-                stamp => live.push(stamp),
+            let stamp = slot.load(Ordering::Relaxed);
+            if stamp != FREE {
+                live.push(stamp);
             }
         }
         live.sort_unstable();
         live.dedup();
-        true
     }
 
     /// Bytes of all chunks.
@@ -168,30 +172,42 @@ impl Drop for Registry {
 mod tests {
     use super::*;
 
-    #[test]
-    fn live_stamps_are_those_of_held_slots() {
-        let (registry, mut live) = (Registry::new(), Vec::new());
-        assert!(registry.live(&mut live) && live.is_empty());
-        let mut tickets: Vec<_> =
-            (0..3 * CHUNK as u64).map(|i| Some(registry.register(|| (i / 2, ())).0)).collect();
-        assert_eq!(registry.bytes(), 3 * size_of::<Chunk>());
-        assert!(registry.live(&mut live));
-        assert_eq!(live, (0..3 * CHUNK as u64 / 2).collect::<Vec<_>>());
-        registry.release(tickets[2].take().unwrap());
-        assert!(registry.live(&mut live) && live.contains(&1), "another snapshot shows the same commit");
-        registry.release(tickets[3].take().unwrap());
-        assert!(registry.live(&mut live) && !live.contains(&1));
-        let (ticket, ()) = registry.register(|| (99, ()));
-        assert_eq!(ticket, Ticket(2), "slots are used again");
-        assert!(registry.live(&mut live) && live.contains(&99));
+    fn live(registry: &Registry) -> Vec<u64> {
+        let mut live = Vec::new();
+        registry.live(&mut live);
+        live
     }
 
     #[test]
-    fn a_snapshot_in_the_making_keeps_everything() {
-        let (registry, mut live) = (Registry::new(), Vec::new());
-        let (_, seen) = registry.register(|| (7, registry.live(&mut live)));
-        assert!(!seen);
-        assert!(registry.live(&mut live));
-        assert_eq!(live, [7]);
+    fn live_stamps_are_those_of_held_slots() {
+        let registry = Registry::new();
+        assert_eq!(live(&registry), []);
+        let register = |stamp| Some(registry.register(stamp, || (stamp, ())).0);
+        let mut tickets: Vec<_> = (0..3 * CHUNK as u64).map(|i| register(i / 2)).collect();
+        assert_eq!(registry.bytes(), 3 * size_of::<Chunk>());
+        assert_eq!(live(&registry), (0..3 * CHUNK as u64 / 2).collect::<Vec<_>>());
+        registry.release(tickets[2].take().unwrap());
+        assert!(live(&registry).contains(&1), "another snapshot shows the same commit");
+        registry.release(tickets[3].take().unwrap());
+        assert!(!live(&registry).contains(&1));
+        assert_eq!(register(99), Some(Ticket(2)), "slots are used again");
+        assert!(live(&registry).contains(&99));
+    }
+
+    #[test]
+    fn a_snapshot_shows_what_its_slot_says() {
+        let registry = Registry::new();
+        let root = AtomicU64::new(5);
+        // Two commits are published while the snapshot is made.
+        let load = || {
+            let stamp = root.load(Ordering::Relaxed);
+            assert_eq!(live(&registry).len(), 1, "the slot is taken before the root is loaded");
+            if stamp < 7 {
+                root.store(stamp + 1, Ordering::Relaxed);
+            }
+            (stamp, stamp)
+        };
+        let (_, shown) = registry.register(4, load);
+        assert_eq!((shown, live(&registry)), (7, vec![7]));
     }
 }

@@ -13,7 +13,8 @@
 //!
 //! # Progress
 //! Reads are wait-free: one try in place, then one walk. Taking a snapshot is lock-free; dropping one does not wait, but if
-//! no commit is under way the dropping thread takes out the versions that no one needs any more.
+//! no commit is under way the dropping thread takes out the versions that no one needs any more (and, like every holder of the
+//! commit lock, answers whoever handed a set in meanwhile).
 //!
 //! # Memory
 //! One small allocation for a snapshot and all its clones, and the versions that it alone keeps. An epoch is pinned only
@@ -40,14 +41,15 @@ impl Drop for Held {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             self.shared.registry.release(ticket);
-            self.shared.vacuum_if_idle();
+            self.shared.vacuum_after(self.root.stamp);
         }
     }
 }
 
 impl Snapshot {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
-        let (ticket, root) = shared.registry.register(|| {
+        let newest = shared.root.with(|root| root.stamp);
+        let (ticket, root) = shared.registry.register(newest, || {
             let root = shared.root.load();
             (root.stamp, root)
         });

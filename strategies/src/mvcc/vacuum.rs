@@ -107,17 +107,15 @@ impl Vacuum {
     /// Takes out what no one needs. All commits that made records must be published.
     pub(super) fn run(&mut self, shared: &Shared, guard: &Guard) {
         let mut live = core::mem::take(&mut self.live);
-        if shared.registry.live(&mut live) {
-            let mut fresh = core::mem::take(&mut self.fresh);
-            fresh.drain(..).for_each(|kept| self.place(kept, &live, shared, guard));
-            fresh.shrink_to(SPARE);
-            self.fresh = fresh;
-            let gone = |(stamp, _): &mut (u64, Vec<Kept>)| live.binary_search(stamp).is_err();
-            let gone: Vec<_> = self.held.extract_if(.., gone).collect();
-            gone.into_iter()
-                .flat_map(|(_, kept)| kept)
-                .for_each(|kept| self.place(kept, &live, shared, guard));
-        }
+        shared.registry.live(&mut live);
+        let mut fresh = core::mem::take(&mut self.fresh);
+        // The newest first: that is the first one in its chain.
+        fresh.drain(..).rev().for_each(|kept| self.place(kept, &live, shared, guard));
+        fresh.shrink_to(SPARE);
+        self.fresh = fresh;
+        let gone = |(stamp, _): &mut (u64, Vec<Kept>)| live.binary_search(stamp).is_err();
+        let gone: Vec<_> = self.held.extract_if(.., gone).collect();
+        gone.into_iter().flat_map(|(_, kept)| kept).for_each(|kept| self.place(kept, &live, shared, guard));
         self.live = live;
         if self.limbo.0.len() >= LIMBO {
             self.give_to_epoch(guard);

@@ -11,8 +11,10 @@
 //!   nothing that is still in the chain.
 //!
 //! # Synchronisation
-//! - `chain-push` (Release) and `chain-unlink` (Release) with `chain-walk` (Acquire): whoever reaches a record sees its
-//!   content. Of the unlinking this is needed too: it makes an old record reachable in a new place.
+//! - `chain-push` (Release) with `chain-walk` (Acquire): whoever reaches a record sees its content.
+//! - `vacuum-fence` (a Release fence, among others) with `chain-walk` (Acquire): the same where a record is reached through an
+//!   unlinking, which puts a pointer to an old record in a new place. The fence comes after the pushes of all records that
+//!   this can lead to, and before the unlinking.
 //!
 //! # Progress
 //! A walk takes at most as many steps as the chain had records when it began. That is about as many as there are
@@ -88,7 +90,7 @@ impl<'a> Chain<'a> {
     pub(super) fn find(self, stamp: u64, guard: &Guard) -> Option<&Record> {
         let mut at = self.head;
         loop {
-            // Acquire [chain-walk]: pairs with Release [chain-push] and Release [chain-unlink]; the content of the record.
+            // Acquire [chain-walk]: pairs with Release [chain-push] and SeqCst [vacuum-fence]; the content of the record.
             let version = at.load(Ordering::Acquire, guard);
             // SAFETY: it was reachable while `guard` was pinned, or from a record that was; a record is given to the epoch
             // only after it was taken out of its chain, so it stays until `guard` goes.
@@ -114,7 +116,8 @@ impl<'a> Chain<'a> {
         version
     }
 
-    /// Takes a record out. It must be in this chain. Only for the holder of the commit lock.
+    /// Takes a record out. It must be in this chain. Only for the holder of the commit lock, when it has read the registry
+    /// since the last push.
     pub(super) fn unlink(self, version: *const Version, guard: &Guard) {
         let mut at = self.head;
         loop {
@@ -126,8 +129,9 @@ impl<'a> Chain<'a> {
             if found.as_raw() == version {
                 // Relaxed [chain-after]: as above.
                 let after = next.load(Ordering::Relaxed, guard);
-                // Release [chain-unlink]: pairs with Acquire [chain-walk]; the content of the record behind.
-                at.store(after, Ordering::Release);
+                // Relaxed [chain-unlink]: SeqCst [vacuum-fence] comes before it in this thread, and pairs with Acquire
+                // [chain-walk]; the content of the record behind.
+                at.store(after, Ordering::Relaxed);
                 return;
             }
             at = next;

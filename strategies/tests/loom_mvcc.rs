@@ -1,0 +1,312 @@
+//! Models of `mvcc`. Each says what it proves and what its failure would mean for a user. The tests of the module
+//! `weakened` show for each ordering that a model needs it: with the ordering weakened, the model must fail.
+#![cfg(hnsw_loom)]
+
+use hnsw_core::graph::{
+    At, Edit, Entry, Graph, GraphConfig, Link, LinkBuf, NodeId, NodeState, Snapshots, Verdict, View,
+};
+use hnsw_core::sync::model::{expect_weak, model};
+use hnsw_core::sync::{Arc, Ordering, thread};
+use hnsw_strategies::Mvcc;
+use hnsw_strategies::mvcc::Write;
+
+const A: At = At::base(NodeId::new(0));
+const B: At = At::base(NodeId::new(1));
+
+/// The list that the commit number `version` writes: as long as it can be, so that it is stored in two words.
+fn links(version: u32) -> [Link; 4] {
+    [Link::to(NodeId::new(version)); 4]
+}
+
+fn put(session: &mut Write<'_>, at: At, version: u32) {
+    session.rewrite(at, |_, new| {
+        new.copy_from(&links(version));
+        Verdict::Replace
+    });
+}
+
+fn commit(graph: &Mvcc, change: impl FnOnce(&mut Write<'_>)) {
+    let mut session = graph.write(0);
+    change(&mut session);
+    session.commit().expect("no one else changes this list");
+}
+
+/// Nodes 0 and 1, live, each with the list of version 1; node 2, reserved.
+fn graph() -> Arc<Mvcc> {
+    let graph = Mvcc::with_config(&GraphConfig::new(2).with_capacity(3)).unwrap();
+    graph.reserve(3, |_| 0).unwrap();
+    commit(&graph, |session| {
+        for at in [A, B] {
+            put(session, at, 1);
+            session.publish(at.node);
+        }
+    });
+    Arc::new(graph)
+}
+
+/// The version of a list, which must be whole. 0 if it is empty.
+fn version(view: &impl View, at: At) -> u32 {
+    let mut buf = LinkBuf::new();
+    let list = view.links(at, &mut buf);
+    let version = list.first().map_or(0, |link| link.node().get());
+    assert!(list.is_empty() || list == links(version), "a torn list: {list:?}");
+    version
+}
+
+fn spawn(graph: &Arc<Mvcc>, f: impl FnOnce(&Mvcc) + 'static) -> thread::JoinHandle<()> {
+    let graph = Arc::clone(graph);
+    thread::spawn(move || f(&graph))
+}
+
+/// Proves: a read of the newest version returns one whole version, and never an older one than before; and a record that it
+/// reads in the chain is not destroyed under it, though the commit takes the record out and has it destroyed. Failing, it
+/// would mean for a user: a search follows links that no insert ever wrote, or reads freed memory.
+fn newest_read_and_commit() {
+    let graph = graph();
+    let writer = spawn(&graph, |graph| {
+        commit(graph, |session| put(session, A, 2));
+        graph.quiesce();
+    });
+    let first = version(&graph.read(), A);
+    let second = version(&graph.read(), A);
+    assert!(1 <= first && first <= second && second <= 2, "version {first}, then {second}");
+    writer.join().unwrap();
+    assert_eq!(version(&graph.read(), A), 2);
+}
+
+/// Proves: a snapshot reads its own version before, during and after a commit that replaces it. Failing, it would mean for a
+/// user: the same query on the same snapshot gives different answers.
+fn snapshot_read_and_commit() {
+    let graph = graph();
+    let snapshot = graph.snapshot();
+    let writer = spawn(&graph, |graph| commit(graph, |session| put(session, A, 2)));
+    assert_eq!(version(&snapshot, A), 1);
+    assert_eq!(snapshot.state(A.node), NodeState::Live);
+    writer.join().unwrap();
+    assert_eq!(version(&snapshot, A), 1);
+    assert_eq!(version(&graph.snapshot(), A), 2);
+}
+
+/// Proves: a snapshot that is made while a commit publishes its root and takes out old versions either shows the new commit,
+/// or keeps the versions of the old one. (The store-buffering pattern.) Failing, it would mean for a user: now and then a
+/// snapshot has empty lists, so a search in it finds nothing.
+fn registration_and_vacuum() {
+    let graph = graph();
+    let writer = spawn(&graph, |graph| commit(graph, |session| put(session, A, 2)));
+    let snapshot = graph.snapshot();
+    let shown = Mvcc::stamp(&snapshot).0 as u32;
+    writer.join().unwrap();
+    assert_eq!(version(&snapshot, A), shown);
+}
+
+/// Proves: a snapshot sees both lists of a commit, or neither. Failing, it would mean for a user: a snapshot has an insert
+/// with its links but without the links back.
+fn commits_are_seen_whole() {
+    let graph = graph();
+    let writer = spawn(&graph, |graph| {
+        commit(graph, |session| {
+            put(session, A, 2);
+            put(session, B, 2);
+            assert!(session.found(Entry { node: A.node, level: 0 }));
+        });
+    });
+    let snapshot = graph.snapshot();
+    let shown = Mvcc::stamp(&snapshot).0 as u32;
+    assert_eq!([version(&snapshot, B), version(&snapshot, A)], [shown; 2]);
+    assert_eq!(snapshot.entry().is_some(), shown == 2);
+    writer.join().unwrap();
+}
+
+/// Proves: a walk through a chain from which records are taken out, of its own list and of another that shares the chain, sees
+/// every record whole and finds its own. Failing, it would mean for a user: a search in a long-lived snapshot reads freed or
+/// unwritten memory.
+fn walk_and_unlink() {
+    let graph = graph();
+    let snapshot = graph.snapshot();
+    commit(&graph, |session| put(session, A, 2));
+    let writer = spawn(&graph, |graph| {
+        commit(graph, |session| put(session, B, 3));
+        // Takes out the record of version 3 that it makes itself, so that the one of version 1 comes first again.
+        commit(graph, |session| put(session, B, 4));
+    });
+    assert_eq!(version(&snapshot, A), 1);
+    writer.join().unwrap();
+    assert_eq!([A, B].map(|at| version(&snapshot, at)), [1, 1]);
+}
+
+const NEW: At = At::base(NodeId::new(2));
+
+fn insert(session: &mut Write<'_>) {
+    put(session, NEW, 1);
+    session.publish(NEW.node);
+}
+
+fn is_whole(view: &impl View) -> bool {
+    view.state(NEW.node) == NodeState::Live && version(view, NEW) == 1
+}
+
+/// Proves: a reader of the newest versions that meets a link to a new node finds the node published and its list written.
+/// Failing, it would mean for a user: a search steps on a node that is half inserted, and loses its way.
+fn link_to_a_new_node() {
+    let graph = graph();
+    let writer = spawn(&graph, |graph| {
+        commit(graph, |session| {
+            // The link comes first in the edit, and last in the commit.
+            put(session, A, 2);
+            insert(session);
+        });
+    });
+    let newest = graph.read();
+    assert!(version(&newest, A) == 1 || is_whole(&newest));
+    writer.join().unwrap();
+}
+
+/// Proves: a reader that starts at a new entry point finds the node published and its list written. Failing, it would mean
+/// for a user: a search ends where it begins, and finds nothing.
+fn new_entry() {
+    let graph = graph();
+    let entry = Entry { node: NEW.node, level: 0 };
+    let writer = spawn(&graph, move |graph| {
+        commit(graph, |session| {
+            insert(session);
+            assert!(session.found(entry));
+        });
+    });
+    let newest = graph.read();
+    assert!(newest.entry().is_none() || is_whole(&newest));
+    writer.join().unwrap();
+    assert_eq!(graph.read().entry(), Some(entry));
+}
+
+/// Proves: of two edits of one list that were prepared at once, one is refused, and repeated on top of the other; nothing is
+/// lost. Failing, it would mean for a user: an inserted vector that no search can reach.
+fn commit_and_commit() {
+    let graph = graph();
+    let add = |graph: &Mvcc, target: u32| {
+        // An edit that is refused once is then given the lock: all the model needs of the patience of a real one.
+        for attempt in [0, 3] {
+            let mut session = graph.write(attempt);
+            session.rewrite(A, |old, new| {
+                let others = old.iter().filter(|link| link.node().get() != 1);
+                others.for_each(|&link| new.push(link));
+                new.push(Link::to(NodeId::new(target)));
+                Verdict::Replace
+            });
+            if session.commit().is_ok() {
+                return;
+            }
+        }
+        panic!("an edit that holds the commit lock was refused");
+    };
+    let other = spawn(&graph, move |graph| add(graph, 3));
+    add(&graph, 4);
+    other.join().unwrap();
+    let mut list = graph.read().links(A, &mut LinkBuf::new()).to_vec();
+    list.sort_unstable();
+    assert_eq!(list, [3, 4].map(|n| Link::to(NodeId::new(n))));
+}
+
+/// Proves: two snapshots that find all slots taken both get one, and each keeps its versions. Failing, it would mean for a
+/// user: with many snapshots at once, one of them loses its lists.
+fn registry_growth() {
+    let graph = graph();
+    let full = [graph.snapshot(), graph.snapshot()];
+    let take = |graph: &Mvcc| {
+        let snapshot = graph.snapshot();
+        commit(graph, |session| put(session, if Mvcc::stamp(&snapshot).0 == 1 { A } else { B }, 2));
+        snapshot
+    };
+    let other = {
+        let graph = Arc::clone(&graph);
+        thread::spawn(move || graph.snapshot())
+    };
+    let mine = take(&graph);
+    let theirs = other.join().unwrap();
+    for snapshot in full.iter().chain([&mine]) {
+        assert_eq!(version(snapshot, A), 1);
+    }
+    assert_eq!(version(&theirs, A), Mvcc::stamp(&theirs).0 as u32);
+}
+
+#[test]
+fn newest_reads_are_whole_during_a_commit() {
+    model(2, "mvcc: newest read and commit", newest_read_and_commit);
+}
+
+#[test]
+fn snapshot_reads_are_repeatable_during_a_commit() {
+    model(2, "mvcc: snapshot read and commit", snapshot_read_and_commit);
+}
+
+#[test]
+fn a_new_snapshot_keeps_what_it_shows() {
+    model(2, "mvcc: registration and vacuum", registration_and_vacuum);
+}
+
+#[test]
+fn a_commit_is_seen_whole() {
+    model(2, "mvcc: commits are seen whole", commits_are_seen_whole);
+}
+
+#[test]
+fn a_walk_survives_unlinking() {
+    model(2, "mvcc: walk and unlink", walk_and_unlink);
+}
+
+#[test]
+fn a_new_node_is_whole() {
+    model(2, "mvcc: link to a new node", link_to_a_new_node);
+}
+
+#[test]
+fn an_entry_point_is_whole() {
+    model(2, "mvcc: new entry", new_entry);
+}
+
+#[test]
+fn no_commit_is_lost() {
+    model(2, "mvcc: commit and commit", commit_and_commit);
+}
+
+#[test]
+fn slots_for_all() {
+    model(2, "mvcc: registry growth", registry_growth);
+}
+
+/// Each ordering that a model needs, one at a time.
+mod weakened {
+    use super::*;
+    use Ordering::{AcqRel, Relaxed};
+
+    /// One test: the model must fail when the site is that weak.
+    macro_rules! fails {
+        ($(($test:ident, $site:literal, $to:ident, $protocol:ident)),+ $(,)?) => { $(
+            #[test]
+            fn $test() {
+                expect_weak($site, $to, || {
+                    model(2, stringify!($protocol), $protocol);
+                });
+            }
+        )+ };
+    }
+
+    fails! {
+        (list_end, "list-end", Relaxed, newest_read_and_commit),
+        (list_word, "list-word", Relaxed, newest_read_and_commit),
+        (list_begin, "list-begin", Relaxed, snapshot_read_and_commit),
+        (list_begin_fence, "list-begin-fence", Relaxed, newest_read_and_commit),
+        (list_check_fence, "list-check-fence", Relaxed, snapshot_read_and_commit),
+        (list_end_of_a_link, "list-end", Relaxed, link_to_a_new_node),
+        (chain_push, "chain-push", Relaxed, walk_and_unlink),
+        (chain_walk, "chain-walk", Relaxed, walk_and_unlink),
+        (snapshot_fence, "snapshot-fence", AcqRel, registration_and_vacuum),
+        (vacuum_fence, "vacuum-fence", AcqRel, registration_and_vacuum),
+        (root_store, "published-store", Relaxed, commits_are_seen_whole),
+        (root_load, "published-load", Relaxed, commits_are_seen_whole),
+        (entry_set, "mvcc-entry-set", Relaxed, new_entry),
+        (entry_get, "mvcc-entry", Relaxed, new_entry),
+        (registry_grow, "registry-grow", Relaxed, registry_growth),
+        (registry_next, "registry-next", Relaxed, registry_growth),
+        (registry_lost, "registry-lost", Relaxed, registry_growth),
+    }
+}
