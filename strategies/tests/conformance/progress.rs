@@ -5,7 +5,7 @@
 
 use crate::support::{Random, assert_whole, race, stranded};
 use core::cell::RefCell;
-use core::ops::{ControlFlow, Range};
+use core::ops::ControlFlow;
 use hnsw_core::distance::Metric;
 use hnsw_core::error::{ConfigError, VectorError};
 use hnsw_core::graph::{Graph, Level, NodeId, View};
@@ -101,31 +101,31 @@ pub fn config(ef_construction: usize) -> IndexConfig {
     IndexConfig { m: M, ef_construction, ..IndexConfig::new(DIM, Metric::L2) }
 }
 
-/// Builds an index, suspends the insert of a node of at least `level` in the middle of pruning a list of `links` links, runs
+/// Inserts half of `vectors` into a new index, suspends the insert of one of the others, of at least this `level`, in the middle of pruning a list of `links` links, runs
 /// `body` with the index and a function that lets the insert go on, and checks the graph when the insert has ended.
 pub fn suspended<G: Graph, R>(
     config: IndexConfig,
-    links: usize,
-    level: Level,
+    vectors: &[Vec<f32>],
+    (links, level): (usize, Level),
     body: impl FnOnce(&Index<G, Gated>, &dyn Fn()) -> R,
 ) -> R {
-    let mut random = Random(links as u64);
     let index = &Index::<G, Gated>::new(config).unwrap();
-    (0..NODES).for_each(|_| {
-        index.insert(&random.vector(DIM)).unwrap();
+    let (before, others) = vectors.split_at(vectors.len() / 2);
+    before.iter().for_each(|vector| {
+        index.insert(vector).unwrap();
     });
-    let levels = levels(config, NODES..2 * NODES);
+    let levels = levels(config, vectors.len()).split_off(before.len());
     let (reached, is_reached) = mpsc::channel();
     let (let_go, open) = mpsc::channel();
     let result = thread::scope(|scope| {
         scope.spawn(move || {
             let mut gate = Some(Gate { links, reached, open });
-            for of_next in levels {
+            for (vector, of_next) in others.iter().zip(levels) {
                 let high = of_next >= level;
                 if high {
                     GATE.set(gate.take());
                 }
-                index.insert(&random.vector(DIM)).unwrap();
+                index.insert(vector).unwrap();
                 if high {
                     gate = GATE.take();
                     if gate.is_none() {
@@ -143,13 +143,19 @@ pub fn suspended<G: Graph, R>(
     result
 }
 
+/// Twice [`NODES`] random vectors.
+pub fn cloud(dim: usize) -> Vec<Vec<f32>> {
+    let mut random = Random(dim as u64);
+    (0..2 * NODES).map(|_| random.vector(dim)).collect()
+}
+
 /// The levels of nodes: with one seed they are the same in every index.
-fn levels(config: IndexConfig, nodes: Range<usize>) -> Vec<Level> {
+fn levels(config: IndexConfig, nodes: usize) -> Vec<Level> {
     let twin = Index::<Sequential>::new(IndexConfig { dim: 1, ef_construction: 1, ..config }).unwrap();
-    let vectors: Vec<f32> = (0..nodes.end).map(|i| i as f32).collect();
+    let vectors: Vec<f32> = (0..nodes).map(|i| i as f32).collect();
     twin.insert_batch(&vectors, |_| ControlFlow::Continue(())).unwrap();
     let view = twin.graph().read();
-    nodes.map(|node| view.level(NodeId::new(node as u32))).collect()
+    (0..nodes as u32).map(|node| view.level(NodeId::new(node))).collect()
 }
 
 /// Runs `action` on another thread; waits up to `patience` for its end, then calls `release` and waits for it. True if it
@@ -177,7 +183,7 @@ pub fn a_suspended_writer_holds_up_whom_it_may<G: Graph>() {
     for links in [M, 2 * M] {
         // A wide search reads all lists of level 0, but not all above.
         if searches_go_on || links == 2 * M {
-            let ended = suspended::<G, _>(config(30), links, 0, |index, release| {
+            let ended = suspended::<G, _>(config(30), &cloud(DIM), (links, 0), |index, release| {
                 let patience = if searches_go_on { LONG } else { PATIENCE };
                 ends_before(patience, || (0..20).for_each(|_| search_all(index)), release)
             });
@@ -195,7 +201,7 @@ pub fn a_suspended_writer_holds_up_whom_it_may<G: Graph>() {
                     }
                 });
             };
-            let ended = suspended::<G, _>(config(30), links, 0, |index, release| {
+            let ended = suspended::<G, _>(config(30), &cloud(DIM), (links, 0), |index, release| {
                 ends_before(LONG, || write(index), release)
             });
             assert!(ended, "writers, with a list of {links} links being pruned");
@@ -209,16 +215,20 @@ pub fn nodes_inserted_near_a_suspended_insert_are_reachable<G: Graph>() {
     if !G::CAPS.lock_free_writes {
         return;
     }
-    for (links, level) in [(M, 1), (M, 2), (2 * M, 0), (2 * M, 2)] {
-        suspended::<G, _>(config(1), links, level, |index, _| {
-            let suspended = NodeId::new(index.node_count() as u32 - 1);
-            let vector = index.vector(suspended).expect("it is published before it is linked");
-            (0..20).for_each(|_| {
-                index.insert(&vector).unwrap();
-            });
-            let mut stranded = stranded(&index.graph().read());
-            stranded.retain(|node| *node != suspended);
-            assert_eq!(stranded, [], "a list of {links} links is being pruned for {suspended}");
+    let config = IndexConfig { dim: 64, ..config(1) };
+    let mut vectors = cloud(config.dim);
+    // A centre that is nearest to all, on level 1 and not above: its list there is full, so a node of level 2 is suspended
+    // when others can find it through level 2.
+    let centre = levels(config, NODES).iter().position(|level| *level == 1).unwrap();
+    vectors[centre].fill(0.0);
+    suspended::<G, _>(config, &vectors, (M, 2), |index, _| {
+        let suspended = NodeId::new(index.node_count() as u32 - 1);
+        let vector = index.vector(suspended).expect("it is published before it is linked");
+        (0..20).for_each(|_| {
+            index.insert(&vector).unwrap();
         });
-    }
+        let mut stranded = stranded(&index.graph().read());
+        stranded.retain(|node| *node != suspended);
+        assert_eq!(stranded, [], "while the insert of {suspended} is suspended");
+    });
 }

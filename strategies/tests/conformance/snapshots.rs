@@ -1,6 +1,6 @@
 //! Snapshots under concurrent writers (P7).
 
-use crate::progress::{M, config, suspended};
+use crate::progress::{M, cloud, config, suspended};
 use crate::support::{Oracle, Random, assert_ordered, index, race, stranded};
 use hnsw_core::distance::Metric;
 use hnsw_core::graph::{NodeId, Snapshots, View};
@@ -115,7 +115,7 @@ pub fn repeatable_and_exact_under_writers<G: Snapshots>() {
 
 /// Snapshots can be taken and searched while an insert is suspended, and do not show it.
 pub fn answered_while_a_writer_is_suspended<G: Snapshots>() {
-    suspended::<G, _>(config(30), 2 * M, 0, |index, _| {
+    suspended::<G, _>(config(30), &cloud(8), (2 * M, 0), |index, _| {
         let snapshot = index.snapshot();
         let all = (0..snapshot.view().node_count() as u32).map(NodeId::new);
         let live = all.filter(|node| snapshot.contains(*node)).count();
