@@ -167,14 +167,15 @@ pub trait Edit: View {
     where
         F: FnMut(&[Link], &mut LinkBuf) -> Verdict;
 
-    /// Reserved -> Live: the instant at which the insert of `node` takes effect. Its forward lists must be written.
+    /// Reserved -> Live: the instant at which the insert of `node` takes effect. Its forward lists must be written before
+    /// any list, or the entry point, names it.
     fn publish(&mut self, node: NodeId);
 
     /// Live -> Tombstone: the instant at which the removal takes effect. False if `node` was not live.
     fn tombstone(&mut self, node: NodeId) -> bool;
 
     /// Makes `entry` the entry point if the graph has none. False if it has one. (Its first node needs this: that
-    /// node has no links, so it must not replace an entry point that has.)
+    /// node has no links, so it must not replace an entry point that has.) The node must be published.
     fn found(&mut self, entry: Entry) -> bool;
 
     /// Makes `entry` the entry point if its level is higher than that of the present one. True if it did. The node

@@ -203,12 +203,19 @@ impl Nodes {
         self.bytes.get(node.index()).load(Ordering::Relaxed) >> STATE_BITS
     }
 
-    /// Reserved -> Live.
+    /// Reserved -> Live. Does nothing if the node was published before.
     #[inline]
     pub fn publish(&self, node: NodeId) {
         let level = self.level(node);
         // Release [node-publish]: pairs with Acquire [node-state]; the forward lists and the row of the node.
-        self.bytes.get(node.index()).store(byte(level, NodeState::Live), Ordering::Release);
+        // Relaxed on failure [node-published]: a node that lost the race to found the graph was published then, and may
+        // have been removed since; nothing is read.
+        let _ = self.bytes.get(node.index()).compare_exchange(
+            byte(level, NodeState::Reserved),
+            byte(level, NodeState::Live),
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
     }
 
     /// Live -> Tombstone. False if the node was not live.
@@ -249,7 +256,8 @@ impl Nodes {
         let allocated =
             self.bytes.allocated_bytes() + self.heads.allocated_bytes() + self.towers.allocated_bytes();
         let fixed = self.bytes.spine_bytes() + self.heads.spine_bytes() + self.towers.spine_bytes();
-        (used, allocated - used, fixed)
+        // Another thread may have taken a tower and not yet made room for it.
+        (used, allocated.saturating_sub(used), fixed)
     }
 }
 

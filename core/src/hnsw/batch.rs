@@ -68,10 +68,12 @@ impl<G: Graph, C: Codec> Index<G, C> {
         if !rows.len().is_multiple_of(dim) {
             return Err(BatchError::Ragged { values: rows.len(), dim });
         }
-        let checked = rows.par_chunks_exact(dim).enumerate().try_for_each(|(row, vector)| {
-            self.vectors.codec().check(vector).map_err(|error| BatchError::Vector { row, error })
+        let bad = rows.par_chunks_exact(dim).enumerate().find_map_first(|(row, vector)| {
+            self.vectors.codec().check(vector).err().map(|error| BatchError::Vector { row, error })
         });
-        checked?;
+        if let Some(error) = bad {
+            return Err(error);
+        }
         let count = rows.len() / dim;
         let first = match self.reserve(count) {
             Ok(first) => first,

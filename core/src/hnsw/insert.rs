@@ -6,24 +6,33 @@
 //! 2. Write *all* own forward lists. (A node that can be met before its lists are complete strands the searches that pass
 //!    through it.)
 //! 3. Publish the node.
-//! 4. Add the reverse edges, one list at a time, by merging into what is there. (Clearing or overwriting a list loses the
-//!    links that others added since it was read.)
-//! 5. The first of the neighbours that has room for it becomes the node's *parent*: parent and child are linked to each
-//!    other by anchors, which pruning never removes. So level 0 contains, at all times, a tree that spans all nodes whose
-//!    insert has returned, with an edge in both directions along each branch: every such node is reachable from every other.
-//!    (Bounded degree alone lets pruning take a node's last in-edge; in-degree above zero is not enough either, because
-//!    closed islands have it.)
+//! 4. Find a *parent*: the first of the neighbours that has room for an anchor to the node, or a node near them. Anchors are
+//!    links that pruning never removes, so from here on the node cannot be lost. Nothing else may lead to it before: a node
+//!    that others can meet, and take for their parent, while it may still be pruned away would take them with it.
+//! 5. Add the other reverse edges, level 0 first, one list at a time, by merging into what is there. (Clearing or overwriting
+//!    a list loses the links that others added since it was read.)
 //! 6. Raise the entry point. (An entry point that is not linked yet orphans everything.)
+//!
+//! # Why no node is ever lost
+//!
+//! Call a node *visible* once a list names it, or the entry point does. Every visible node but the first has, for ever, two
+//! anchors on level 0: from its parent to it, which is what made it visible, and from it to the nearest of its neighbours,
+//! which it had before. Its parent and its nearest neighbour were visible earlier. So going from parent to parent ends at the
+//! first node, and so does going from nearest to nearest: level 0 contains, at all times, a path of anchors from the first
+//! node to every visible node, and one from every visible node to the first. Hence every node whose insert has returned is
+//! reachable from every other, however lists are pruned and wherever other inserts are suspended. (Bounded degree alone lets
+//! pruning take a node's last in-edge; in-degree above zero is not enough either, because closed islands have it.)
 
+use super::level::mix;
 use super::pool::Candidate;
 use super::scratch::Scratch;
 use super::search::Searcher;
-use super::select::Addition;
+use super::select::{Addition, LinkKind};
 use super::{Index, Neighbor};
 use crate::error::InsertError;
 use crate::graph::{At, Edit, Entry, Graph, Level, Link, LinkBuf, NodeId, Verdict, View};
 use crate::vectors::Codec;
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
 impl<G: Graph, C: Codec> Index<G, C> {
     /// Inserts a vector with scratch of the caller's; see [`Index::insert`].
@@ -76,11 +85,9 @@ impl<G: Graph, C: Codec> Index<G, C> {
     /// Makes the node the first of an empty graph. False if another was faster.
     fn found(&self, node: NodeId, level: Level, attempt: u32) -> bool {
         let mut edit = self.graph.write(attempt);
-        if !edit.found(Entry { node, level }) {
-            return false;
-        }
+        // Published first: from the instant at which the entry point names it, searches may return it.
         edit.publish(node);
-        edit.commit().is_ok()
+        edit.found(Entry { node, level }) && edit.commit().is_ok()
     }
 
     /// Steps 2 to 6, with the neighbours in `scratch.forward`; repeated until the edit commits. Always true.
@@ -101,7 +108,6 @@ impl<G: Graph, C: Codec> Index<G, C> {
                 edit.rewrite(At::new(node, l), |_, out| {
                     out.clear();
                     forward.iter().for_each(|c| out.push(Link::to(c.node())));
-                    // The nearest neighbour is the parent unless it turns out to have no room.
                     if l == 0 {
                         out[0] = Link::anchor(out[0].node());
                     }
@@ -109,26 +115,22 @@ impl<G: Graph, C: Codec> Index<G, C> {
                 });
             }
             edit.publish(node);
-            for l in (1..=top).rev() {
+            let neighbours = scratch.forward[0].len();
+            let parent = (0..neighbours).find(|i| {
+                let neighbour = scratch.forward[0][*i];
+                self.link_back(&mut edit, node, neighbour, 0, LinkKind::Anchor, scratch)
+            });
+            if parent.is_none() {
+                let nearest = scratch.forward[0][0].node();
+                self.adopt(&mut edit, node, nearest, query, scratch);
+            }
+            for l in 0..=top {
                 for i in 0..scratch.forward[l as usize].len() {
-                    let neighbour = scratch.forward[l as usize][i];
-                    self.link_back(&mut edit, node, neighbour, l, false, scratch);
+                    if l > 0 || parent != Some(i) {
+                        let neighbour = scratch.forward[l as usize][i];
+                        self.link_back(&mut edit, node, neighbour, l, LinkKind::Ordinary, scratch);
+                    }
                 }
-            }
-            let mut parent = None;
-            for i in 0..scratch.forward[0].len() {
-                let neighbour = scratch.forward[0][i];
-                if self.link_back(&mut edit, node, neighbour, 0, parent.is_none(), scratch)
-                    && parent.is_none()
-                {
-                    parent = Some(neighbour.node());
-                }
-            }
-            let nearest = scratch.forward[0][0].node();
-            let parent =
-                parent.unwrap_or_else(|| self.parent_nearby(&mut edit, node, nearest, query, scratch));
-            if parent != nearest {
-                self.anchor_to(&mut edit, node, parent);
             }
             if level > entry.level {
                 edit.raise_entry(Entry { node, level });
@@ -140,86 +142,76 @@ impl<G: Graph, C: Codec> Index<G, C> {
         }
     }
 
-    /// Adds `node` to the list of `neighbour`, whose distance from it is known. True if it is there as an anchor.
+    /// Offers `node` to the list of `neighbour`, whose distance from it is known. False if an anchor found no room.
     fn link_back(
         &self,
         edit: &mut impl Edit,
         node: NodeId,
         neighbour: Candidate,
         level: Level,
-        anchor: bool,
+        kind: LinkKind,
         scratch: &mut Scratch<C>,
     ) -> bool {
         let addition = Addition {
             owner: neighbour.node(),
             target: Candidate::new(neighbour.distance(), node),
-            anchor,
+            kind,
             anchor_limit: self.anchor_limit(),
             cap: self.graph_config().cap(level),
         };
-        let mut anchored = false;
+        let mut offered = true;
         let Scratch { selection, evaluations, .. } = scratch;
         edit.rewrite(At::new(neighbour.node(), level), |links, out| {
-            let merged = addition.merge(links, out, &self.vectors, selection, evaluations);
-            anchored = merged.anchored;
-            merged.verdict
+            offered = addition.fits(links);
+            if !offered {
+                return Verdict::Keep;
+            }
+            addition.merge(links, out, &self.vectors, selection, evaluations)
         });
-        anchored
+        offered
     }
 
-    /// Finds a parent when all neighbours are full of anchors, which takes a crowd of nodes with one nearest neighbour:
-    /// follows the tree from `start` until a node has room. Some node has: a leaf has.
+    /// Finds a parent when all neighbours are full of anchors, which takes a crowd of nodes with one nearest neighbour: goes
+    /// from anchor to anchor until a node has room.
+    ///
+    /// By the argument of [the module](self), anchors lead from `start` to every visible node, and the last to become visible
+    /// is no one's parent: it has one anchor and so room. Going deep first, and a different way for each node, takes about
+    /// the depth of a random tree, where going wide would visit all full nodes each time.
     #[cold]
-    fn parent_nearby(
+    fn adopt(
         &self,
         edit: &mut impl Edit,
         node: NodeId,
         start: NodeId,
         query: &C::Query,
         scratch: &mut Scratch<C>,
-    ) -> NodeId {
+    ) {
         loop {
             let mut seen = HashSet::from([node, start]);
-            let mut queue = VecDeque::from([start]);
+            let mut path = vec![start];
             let mut links = LinkBuf::new();
-            while let Some(at) = queue.pop_front() {
-                let branches = edit.links(At::base(at), &mut links).iter().filter(|link| link.is_anchor());
-                queue.extend(branches.map(|link| link.node()).filter(|n| seen.insert(*n)));
+            while let Some(at) = path.pop() {
                 let mut distance = [0.0];
                 // SAFETY: `at` was met in the graph, and the query was prepared by this codec.
                 unsafe { self.vectors.codec().distances(query, &[self.vectors.row(at)], &mut distance) };
-                if self.link_back(edit, node, Candidate::new(distance[0], at), 0, true, scratch) {
-                    return at;
+                scratch.evaluations += 1;
+                let candidate = Candidate::new(distance[0], at);
+                if self.link_back(edit, node, candidate, 0, LinkKind::Anchor, scratch) {
+                    return;
                 }
+                let links = edit.links(At::base(at), &mut links);
+                let first = mix(u64::from(node.get()) << 32 | u64::from(at.get())) as usize % links.len();
+                let (before, after) = links.split_at(first);
+                let branches = after.iter().chain(before).filter(|link| link.is_anchor());
+                path.extend(branches.map(|link| link.node()).filter(|n| seen.insert(*n)));
             }
             // Other inserts took all the room that there was, and made more of it by doing so.
             crate::sync::thread::yield_now();
         }
     }
 
-    /// Puts an anchor to `parent` into the own list of `node`. The anchor to its nearest neighbour stays: that neighbour may
-    /// by now be a child that relies on it.
-    fn anchor_to(&self, edit: &mut impl Edit, node: NodeId, parent: NodeId) {
-        let cap = self.graph_config().cap(0);
-        edit.rewrite(At::base(node), |links, out| {
-            out.copy_from(links);
-            let place = match links.iter().position(|link| link.node() == parent) {
-                None if links.len() < cap => {
-                    out.push(Link::anchor(parent));
-                    return Verdict::Replace;
-                }
-                None => links.iter().rposition(|link| !link.is_anchor()),
-                present => present,
-            };
-            // A full list has a link that is no anchor: the limit, and the one anchor above it, are less than the cap.
-            let Some(place) = place else { return Verdict::Keep };
-            out[place] = Link::anchor(parent);
-            Verdict::Replace
-        });
-    }
-
-    /// The most anchors that a list may have and still take another: half of the list, so that the other half is free for
-    /// what the heuristic wants; but three, so that a leaf of the tree, which has at most two, always has room.
+    /// The most anchors in a list: half of it, so that the other half is free for what the heuristic wants; but three, one to
+    /// the nearest neighbour and two to children, so that the tree can branch.
     fn anchor_limit(&self) -> usize {
         self.config.m.max(3)
     }

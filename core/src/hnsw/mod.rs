@@ -171,7 +171,8 @@ impl<G: Graph, C: Codec> Index<G, C> {
         let raw = rows * self.config.dim * size_of::<f32>();
         let vectors = MemoryReport {
             vectors_bytes: raw,
-            slack_bytes: self.vectors.allocated_bytes() - raw,
+            // Another thread may have taken ids and not yet made room for their rows.
+            slack_bytes: self.vectors.allocated_bytes().saturating_sub(raw),
             fixed_bytes: size_of::<Self>() + self.vectors.spine_bytes(),
             ..Default::default()
         };

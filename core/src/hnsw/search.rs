@@ -40,7 +40,6 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
         self.scratch.visited.insert(at.node());
         self.scratch.detours.clear();
         let filtered = self.view.may_have_tombstones();
-        // The first entry point of a graph is met before it is published: see `Edit::found`.
         if self.view.state(at.node()) == NodeState::Live {
             self.scratch.pool.insert(at);
         } else {

@@ -38,24 +38,31 @@ pub(super) struct Addition {
     pub owner: NodeId,
     /// The target, with its distance from the owner.
     pub target: Candidate,
-    /// Add it as an anchor if the owner has fewer than `anchor_limit` of them.
-    pub anchor: bool,
+    pub kind: LinkKind,
+    /// The most anchors in the list.
     pub anchor_limit: usize,
     /// The most links in the list.
     pub cap: usize,
 }
 
-/// What became of an [`Addition`].
+/// How a link is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Merged {
-    pub verdict: Verdict,
-    /// The target is in the list as an anchor.
-    pub anchored: bool,
+pub(super) enum LinkKind {
+    /// It may be pruned, now or later.
+    Ordinary,
+    /// It is there for ever.
+    Anchor,
 }
 
 impl Addition {
-    /// Merges the addition into `links`: appends it while there is room, else keeps the anchors and a diverse choice of the
-    /// rest. Nothing is ever cleared, so links that came in meanwhile stay.
+    /// True unless this is an anchor and the list has as many of them as it may have.
+    pub fn fits(&self, links: &[Link]) -> bool {
+        self.kind == LinkKind::Ordinary
+            || links.iter().filter(|link| link.is_anchor()).count() < self.anchor_limit
+    }
+
+    /// Merges the addition, which [fits](Addition::fits), into `links`: appends it while there is room, else keeps the
+    /// anchors and a diverse choice of the rest. Nothing is ever cleared, so links that came in meanwhile stay.
     pub fn merge<C: Codec>(
         &self,
         links: &[Link],
@@ -63,16 +70,14 @@ impl Addition {
         vectors: &Vectors<C>,
         selection: &mut Selection,
         evaluations: &mut u64,
-    ) -> Merged {
-        let present = links.iter().position(|link| link.node() == self.target.node());
-        let anchors = links.iter().filter(|link| link.is_anchor()).count();
-        let anchored = match present {
-            Some(at) if links[at].is_anchor() => true,
-            _ => self.anchor && anchors < self.anchor_limit,
+    ) -> Verdict {
+        let added = match self.kind {
+            LinkKind::Ordinary => Link::to(self.target.node()),
+            LinkKind::Anchor => Link::anchor(self.target.node()),
         };
-        let added = if anchored { Link::anchor(self.target.node()) } else { Link::to(self.target.node()) };
-        match present {
-            Some(at) if links[at] == added => return Merged { verdict: Verdict::Keep, anchored },
+        // The list may name the target already: two nodes in flight can be each other's neighbour and parent.
+        match links.iter().position(|link| link.node() == self.target.node()) {
+            Some(at) if links[at].is_anchor() || links[at] == added => return Verdict::Keep,
             Some(at) => {
                 out.copy_from(links);
                 out[at] = added;
@@ -83,7 +88,7 @@ impl Addition {
             }
             None => *evaluations += self.prune(links, added, out, vectors, selection),
         }
-        Merged { verdict: Verdict::Replace, anchored }
+        Verdict::Replace
     }
 
     /// The anchors, and of the other links those that the heuristic keeps.

@@ -1,0 +1,84 @@
+//! The contract, property by property, over every strategy of the list: one generic body each.
+//!
+//! | module | what it proves |
+//! |---|---|
+//! | [`builds`] | concurrent builds on real data: every node reachable, no torn list, recall as of a sequential build (P1, P6) |
+//! | [`hard`] | the same where it is hard: duplicates, hubs, tiny graphs, the smallest parameters (P1, P6) |
+//! | [`history`] | inserts, removals and searches at once, checked against the recorded history (P2, P3, P4, P5) |
+//! | [`exact`] | with ef >= n, the answers of brute force (P4, P5) |
+//! | [`snapshots`] | snapshots under concurrent writers (P7) |
+//! | [`progress`] | who goes on while a writer is suspended in the middle of an insert (P8) |
+//! | [`batch`] | batches, errors and limits |
+//! | [`model`] | random sequences of calls against brute force |
+//!
+//! The builds run with 2 seeds; the environment variable `HNSW_SEEDS` asks for more.
+#![cfg(not(hnsw_loom))]
+
+mod batch;
+mod builds;
+mod exact;
+mod hard;
+mod history;
+mod model;
+mod progress;
+mod snapshots;
+mod support;
+
+macro_rules! suite {
+    ($(($name:ident, $graph:ty)),+ $(,)?) => {
+        $(mod $name {
+            properties! {
+                $graph;
+                builds: concurrent_builds_on_real_data_lose_nothing;
+                hard: copies_of_few_vectors, clusters_in_order, the_smallest_m, the_smallest_ef_construction,
+                    one_centre_and_many_satellites, tiny_graphs_from_empty;
+                history: searches_agree_with_the_history;
+                exact: a_wide_beam_finds_what_brute_force_finds;
+                progress: a_suspended_writer_holds_up_whom_it_may, nodes_inserted_near_a_suspended_insert_are_reachable;
+                batch: rows_get_consecutive_ids_and_are_counted, a_request_to_stop_keeps_what_was_done,
+                    a_bad_row_is_named_and_nothing_inserted, a_full_index_refuses, batches_work_inside_any_pool,
+                    a_batch_of_searches_is_searches_one_by_one, bad_arguments_are_refused, nothing_is_found_in_an_empty_index,
+                    a_node_is_removed_once, memory_can_be_asked_for_while_writers_run;
+                model: sequences_of_calls_agree_with_brute_force;
+            }
+        })+
+
+        /// The name of each strategy, and whether it has snapshots.
+        const STRATEGIES: &[(&str, bool)] = &[$((
+            <$graph as hnsw_core::graph::Graph>::NAME,
+            <$graph as hnsw_core::graph::Graph>::CAPS.snapshots,
+        )),+];
+    };
+}
+
+macro_rules! snapshot_suite {
+    ($(($name:ident, $graph:ty)),+ $(,)?) => {
+        mod with_snapshots {
+            $(mod $name {
+                properties! {
+                    $graph;
+                    snapshots: repeatable_and_exact_under_writers, answered_while_a_writer_is_suspended;
+                    model: sequences_with_snapshots_agree_with_brute_force;
+                }
+            })+
+
+            #[test]
+            fn are_tested_for_every_strategy_that_has_them() {
+                let having = super::STRATEGIES.iter().filter(|(_, snapshots)| *snapshots);
+                assert!(having.map(|(name, _)| *name).eq([$(stringify!($name)),+]));
+            }
+        }
+    };
+}
+
+macro_rules! properties {
+    ($graph:ty; $($module:ident: $($property:ident),+;)+) => {
+        $($(#[test]
+        fn $property() {
+            crate::$module::$property::<$graph>()
+        })+)+
+    };
+}
+
+hnsw_strategies::for_each_strategy!(suite);
+snapshot_suite!((mvcc, hnsw_strategies::Mvcc));
