@@ -1,7 +1,7 @@
 //! Multi-version concurrency control: lists in place with the stamp of the commit that wrote them, older versions on undo
 //! chains, commits in groups, snapshots that see one commit and nothing after it.
 //!
-//! - A [write session](Write) prepares its edit in private, in parallel with all others; its [commit](commit) is checked,
+//! - A [write session](Write) prepares its edit in private, in parallel with all others; its [commit] is checked,
 //!   applied and made visible as a whole, or refused.
 //! - A [read session](Read) sees the newest version of each list. It never waits for a writer, and costs a writer nothing.
 //! - A [`Snapshot`] sees the graph as of one commit, however much is written meanwhile.
