@@ -41,7 +41,7 @@ const NODE: usize = 0;
 const NEXT: usize = 1;
 const FIRST: usize = 2;
 
-/// The ids, levels and states of a graph; see [the module](self).
+/// The ids, levels and states of a graph; the head of its file says how they are kept.
 pub struct Nodes {
     config: GraphConfig,
     /// Ids taken.

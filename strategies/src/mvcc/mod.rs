@@ -1,21 +1,21 @@
 //! Multi-version concurrency control: lists in place with the stamp of the commit that wrote them, older versions on undo
 //! chains, commits in groups, snapshots that see one commit and nothing after it.
 //!
-//! - A [write session](Write) prepares its edit in private, in parallel with all others; its [commit] is checked,
+//! - A [write session](Write) prepares its edit in private, in parallel with all others; its commit is checked,
 //!   applied and made visible as a whole, or refused.
 //! - A [read session](Read) sees the newest version of each list. It never waits for a writer, and costs a writer nothing.
 //! - A [`Snapshot`] sees the graph as of one commit, however much is written meanwhile.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | [`lists`] | the newest version of each list, in place, behind its version word |
-//! | [`version`] | undo records and their chains |
-//! | [`read`] | reading the newest versions |
-//! | [`write`] | preparing a commit |
-//! | [`commit`] | committing in groups |
-//! | [`registry`] | which commits live snapshots show |
-//! | [`snapshot`] | reading as of a commit |
-//! | [`vacuum`] | freeing versions that no snapshot needs |
+//! | `lists` | the newest version of each list, in place, behind its version word |
+//! | `version` | undo records and their chains |
+//! | `read` | reading the newest versions |
+//! | `write` | preparing a commit |
+//! | `commit` | committing in groups |
+//! | `registry` | which commits live snapshots show |
+//! | `snapshot` | reading as of a commit |
+//! | `vacuum` | freeing versions that no snapshot needs |
 //!
 //! # Invariants
 //! - I1: only the holder of the commit lock changes lists, chains, node states and entry point.
@@ -25,12 +25,12 @@
 //! - I4: a node is live as of `s` if the version of its level 0 list as of `s` says so; a removal is a new version.
 //!
 //! # Synchronisation
-//! Three protocols, each described and proved where it lives: the sequence lock with an escape of [`lists`] (readers
-//! against the commit that writes a list), the publication of records in [`version`] (walks against commits and
-//! reclamation), and the store-buffering pair of [`registry`] (new snapshots against vacuum).
+//! Three protocols, each described and proved where it lives: the sequence lock with an escape of `lists` (readers
+//! against the commit that writes a list), the publication of records in `version` (walks against commits and
+//! reclamation), and the store-buffering pair of `registry` (new snapshots against vacuum).
 //!
 //! # Progress
-//! Reads of the newest version are lock-free and never wait for a suspended writer (see [`read`]); reads of a snapshot are
+//! Reads of the newest version are lock-free and never wait for a suspended writer (see `read`); reads of a snapshot are
 //! wait-free. Commits take turns under one lock, and an edit that was refused three times holds that lock from its
 //! beginning, so that it gets through.
 //!
