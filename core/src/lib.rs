@@ -7,7 +7,8 @@
 //! - [`segments`]: arrays that grow while others read them, and whose elements never move.
 //! - [`sync`]: the only door to atomics, locks, cells, epochs and threads; a model checker can stand behind it.
 //!
-//! This crate knows no strategy. The strategies are in `hnsw-strategies`.
+//! This crate knows no strategy, so it cannot make an [`Index`](hnsw::Index): the strategies, and examples that run, are in
+//! `hnsw-strategies`. `docs/architecture.md` walks through all crates.
 #![deny(missing_docs)]
 
 pub mod distance;

@@ -12,6 +12,58 @@
 //! [`for_each_strategy!`] is the one list of them; tests, sweeps and tables are made from it. The building blocks that
 //! several strategies share are `lists` (arrays with one row per adjacency list) and [`table`] (a plain graph for whoever
 //! holds a lock on all of it).
+//!
+//! # Use
+//!
+//! [`hnsw_core::hnsw::Index`] is the index; its first type parameter is the strategy, and nothing else changes with it. All
+//! its methods take `&self`.
+//!
+//! ```
+//! use core::ops::ControlFlow;
+//! use hnsw_core::distance::Metric;
+//! use hnsw_core::graph::Graph;
+//! use hnsw_core::hnsw::{Index, IndexConfig};
+//! use hnsw_strategies::{Coarse, Fine, LockFree, Mvcc, Sequential};
+//!
+//! fn ten_lines<G: Graph>(rows: &[f32]) -> Result<(), Box<dyn std::error::Error>> {
+//!     let index = Index::<G>::new(IndexConfig { capacity: 1_000, ..IndexConfig::new(8, Metric::L2) })?;
+//!     let first = index.insert_batch(rows, |_rows_done| ControlFlow::Continue(()))?;
+//!     assert_eq!(first.index() + rows.len() / 8, index.node_count(), "row i is node first + i");
+//!     let query = [0.5; 8];
+//!     let node = index.insert(&query)?;
+//!     let nearest = index.search(&query, 10, 64)?;
+//!     assert_eq!((nearest.len(), nearest[0].node, nearest[0].distance), (10, node, 0.0));
+//!     index.remove(node)?;
+//!     assert!(index.search(&query, 10, 64)?.iter().all(|neighbor| neighbor.node != node));
+//!     Ok(())
+//! }
+//!
+//! // 400 vectors of 8 components: multiples of the golden ratio, modulo 1.
+//! let rows: Vec<f32> = (0..400 * 8).map(|i| (f64::from(i) * 0.618_033_988_749_895).fract() as f32).collect();
+//! ten_lines::<Sequential>(&rows)?;
+//! ten_lines::<Coarse>(&rows)?;
+//! ten_lines::<Fine>(&rows)?;
+//! ten_lines::<LockFree>(&rows)?;
+//! ten_lines::<Mvcc>(&rows)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Mvcc`] has snapshots besides ([`Snapshots`](hnsw_core::graph::Snapshots)):
+//!
+//! ```
+//! use hnsw_core::{distance::Metric, hnsw::{Index, IndexConfig}};
+//! use hnsw_strategies::Mvcc;
+//!
+//! let index = Index::<Mvcc>::new(IndexConfig::new(2, Metric::L2))?;
+//! let near = index.insert(&[0.1, 0.0])?;
+//! let before = index.snapshot();
+//! index.remove(near)?;
+//! let nearer = index.insert(&[0.0, 0.0])?;
+//! assert_eq!(before.search(&[0.0, 0.0], 5, 5)?[0].node, near, "as it was, however much is written");
+//! assert_eq!(index.search(&[0.0, 0.0], 5, 5)?[0].node, nearer);
+//! assert!(before.contains(near) && !before.contains(nearer));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![deny(missing_docs)]
 
 pub mod coarse;

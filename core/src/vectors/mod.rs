@@ -6,8 +6,8 @@
 //!
 //! # Invariants
 //! - I1: row `i` is written at most once, between `reserve` and `publish` of node `i`.
-//! - I2: a row is read only by the thread that wrote it, or after the node was met in the graph (in a list, as entry point,
-//!   or as published in the in-flight registry).
+//! - I2: a row is read only by the thread that wrote it, or after the node was met in the graph (in a list, or as entry
+//!   point).
 //!
 //! # Synchronisation
 //! None here: the edges of the graph (Release when a list that names the node is installed, Acquire when it is read) order
