@@ -8,15 +8,15 @@
 //! # How the algorithm uses it
 //!
 //! Search opens one [`View`] and follows [`View::links`]. Insert searches in a [`View`], drops it, opens an
-//! [`Edit`], and then, in this order: writes all forward lists of the new node, [`Edit::publish`]es it, adds the
-//! reverse edges one list at a time, anchors the node, and raises the entry point. At no time does one thread hold
-//! two sessions of one graph.
+//! [`Edit`], and then, in this order: writes all forward lists of the new node, [`Edit::publish`]es it, anchors it
+//! in the list of a parent, adds the other reverse edges one list at a time, and raises the entry point. At no time
+//! does one thread hold two sessions of one graph.
 //!
 //! # Anchors
 //!
 //! A link carries one bit besides its target: *anchor*. An anchor link must survive every rewrite. The algorithm
-//! uses anchors to keep a spanning tree of all nodes, in both directions, inside level 0: that tree is why no node
-//! becomes unreachable, however lists are pruned. Strategies store the bit and know nothing of its meaning.
+//! uses anchors to keep, inside level 0, a path from the first node to every other and one back: they are why no
+//! node becomes unreachable, however lists are pruned. Strategies store the bit and know nothing of its meaning.
 
 mod config;
 mod contention;
@@ -43,7 +43,7 @@ pub struct Caps {
     pub parallel_reads: bool,
     /// More than one thread can make progress at a time in inserts.
     pub parallel_writes: bool,
-    /// A search finishes in a bounded number of its own steps, whatever other threads do (contract P8).
+    /// Each list is read in a bounded number of the reader's own steps, whatever other threads do (contract P8).
     pub wait_free_reads: bool,
     /// Some insert finishes even if any one thread is suspended at any point (contract P8).
     pub lock_free_writes: bool,

@@ -150,7 +150,7 @@ pub struct Row {
     pub ops: Ops,
     /// Share of the true `k` nearest that were returned, 0 to 1; null where nothing searched.
     pub recall_at_k: Option<f64>,
-    /// Memory at the end of the window.
+    /// Memory after the trial: of a mixed workload, when the vectors that its window left are in too.
     pub memory: Memory,
     /// Health of the graph at the end.
     pub graph: Graph,

@@ -1,7 +1,7 @@
 //! The newest version of every list, in place, behind a sequence lock that readers never wait for.
 //!
 //! A list is one row of 64-bit words: the *version word*, then the links, two to a word and inverted, so that zero is an
-//! empty slot. Version word and links share their first cache line, and links are loaded two at a time.
+//! empty slot. Version word and links lie together (in the same cache line in seven rows of eight at M = 16), and links are loaded two at a time.
 //!
 //! # Invariants
 //! - I1: only the holder of the commit lock stores into a row.
