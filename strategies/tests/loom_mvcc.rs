@@ -273,7 +273,8 @@ fn slots_for_all() {
     model(2, "mvcc: registry growth", registry_growth);
 }
 
-/// Each ordering that a model needs, one at a time.
+/// Each ordering that a model needs, one at a time. The order of the root itself (`published-store`, `published-load`) is
+/// shown in the models of core: here the two SeqCst fences hide it, because loom switches threads at no fence.
 mod weakened {
     use super::*;
     use Ordering::{AcqRel, Relaxed};
@@ -301,8 +302,7 @@ mod weakened {
         (chain_walk, "chain-walk", Relaxed, walk_and_unlink),
         (snapshot_fence, "snapshot-fence", AcqRel, registration_and_vacuum),
         (vacuum_fence, "vacuum-fence", AcqRel, registration_and_vacuum),
-        (root_store, "published-store", Relaxed, commits_are_seen_whole),
-        (root_load, "published-load", Relaxed, commits_are_seen_whole),
+        (snapshot_fence_of_a_commit, "snapshot-fence", Relaxed, commits_are_seen_whole),
         (entry_set, "mvcc-entry-set", Relaxed, new_entry),
         (entry_get, "mvcc-entry", Relaxed, new_entry),
         (registry_grow, "registry-grow", Relaxed, registry_growth),
