@@ -1,4 +1,5 @@
-//! The lock-free strategy through the trait: what is special to it. What all strategies share is tested for all of them.
+//! The lock-free strategy through the trait: what is special to it. What all strategies share is tested for all of
+//! them.
 #![cfg(not(hnsw_loom))]
 
 use hnsw_core::error::Full;

@@ -1,5 +1,5 @@
-//! The memory report of the lock-free strategy against a counting allocator. One test, because the allocator counts the
-//! process.
+//! The memory report of the lock-free strategy against a counting allocator. One test, because the allocator counts
+//! the process.
 #![cfg(not(hnsw_loom))]
 
 use hnsw_core::graph::{At, Edit, Graph, GraphConfig, Level, Link, NodeId, Verdict};
@@ -46,8 +46,8 @@ fn random(state: &mut u64, below: usize) -> usize {
     (*state >> 16) as usize % below
 }
 
-/// Inserts a node as the algorithm does: forward links to up to 12 nodes, and a link back from each of them, which drives
-/// out another if the list is full. Only the choice of neighbours is not HNSW's.
+/// Inserts a node as the algorithm does: forward links to up to 12 nodes, and a link back from each of them, which
+/// drives out another if the list is full. Only the choice of neighbours is not HNSW's.
 fn insert(graph: &LockFree, state: &mut u64) {
     let node = graph.reserve(1, level_of).unwrap();
     link(graph, node, state);

@@ -30,7 +30,7 @@ pub(super) const CLASSES: usize = 1 << CLASS_BITS;
 const CLASS_BITS: u32 = 2;
 const CLASS_MASK: u32 = (1 << CLASS_BITS) - 1;
 /// Handles name this many units.
-const MAX_UNITS: usize = 1 << (u32::BITS - CLASS_BITS);
+const MAX_UNITS: usize = if cfg!(hnsw_loom) { 32 } else { 1 << (u32::BITS - CLASS_BITS) };
 /// Units per page.
 pub(super) const PAGE: usize = if cfg!(hnsw_loom) { 8 } else { 64 };
 /// Graphs with this many bytes of lists get segments of 2 MB, which huge pages can back, from the start.
@@ -97,6 +97,10 @@ struct Shadow {
     content: hnsw_core::sync::cell::UnsafeCell<()>,
     first: AtomicU32,
 }
+
+// SAFETY: the cell holds nothing; it is there to be watched.
+#[cfg(hnsw_loom)]
+unsafe impl Sync for Shadow {}
 
 impl Blocks {
     pub(super) fn new(config: &GraphConfig) -> Blocks {
@@ -177,7 +181,7 @@ impl Blocks {
         );
         self.pages.grow(end.div_ceil(PAGE));
         #[cfg(hnsw_loom)]
-        self.shadows.grow(end);
+        self.shadows.grow(end.next_multiple_of(PAGE));
     }
 
     /// The first slot of a block.

@@ -2,7 +2,7 @@
 
 use super::LockFree;
 use super::blocks::Handle;
-use super::slab::Retired;
+use super::slab::{Retired, Slab};
 use core::cell::Cell;
 use core::convert::Infallible;
 use core::mem::ManuallyDrop;
@@ -243,7 +243,7 @@ impl Drop for Write<'_> {
     fn drop(&mut self) {
         self.retire(self.spare);
         let retired = core::mem::replace(&mut self.retired, Retired::NONE);
-        self.read.graph.slab.settle(retired, self.linked, self.shard, &self.read.pin);
+        Slab::settle(&self.read.graph.slab, retired, self.linked, self.shard, &self.read.pin);
         // SAFETY: the session is being dropped, so the buffer is not used again.
         let buffer = unsafe { ManuallyDrop::take(&mut self.buffer) };
         // On a thread that is past its thread-locals the buffer is dropped.

@@ -45,7 +45,7 @@ use hnsw_core::sync::epoch::Guard;
 use hnsw_core::sync::{Arc, AtomicU32, AtomicU64, AtomicUsize, CachePadded, Ordering};
 
 /// Garbage of one shard is handed to the collector when it reaches this many bytes.
-const HAND_OVER: usize = if cfg!(hnsw_loom) { 0 } else { 16 << 10 };
+const HAND_OVER: usize = 16 << 10;
 /// The most shards. A thread that finds its own shard without a free block looks into all others before it takes
 /// fresh memory, so more shards are not always better.
 const MAX_SHARDS: usize = 16;
@@ -229,8 +229,8 @@ impl Slab {
     }
 
     /// Ends a session: takes over its garbage, and counts what it put into lists less what it took out.
-    pub(super) fn settle(self: &Arc<Self>, retired: Retired, linked: isize, shard: usize, pin: &Guard) {
-        let at = &self.shards[shard];
+    pub(super) fn settle(slab: &Arc<Slab>, retired: Retired, linked: isize, shard: usize, pin: &Guard) {
+        let at = &slab.shards[shard];
         if linked != 0 {
             // Relaxed [linked-add]: a number for reports.
             at.linked.fetch_add(linked as usize, Ordering::Relaxed);
@@ -245,7 +245,7 @@ impl Slab {
         let mut below = at.garbage.load(Ordering::Relaxed);
         loop {
             // Relaxed [garbage-link]: the push publishes it.
-            self.blocks.next(records.last).store(below, Ordering::Relaxed);
+            slab.blocks.next(records.last).store(below, Ordering::Relaxed);
             // Release [garbage-push]: pairs with Acquire [garbage-take]; the records, and the unlinking of the
             // blocks in them. (ABA does no harm: the chain is taken as a whole, so whatever the number names is
             // what lies below.)
@@ -262,14 +262,14 @@ impl Slab {
         }
         // Relaxed [gathered-add]: a number that decides when to hand over; being late does no harm.
         let gathered = at.gathered.fetch_add(units, Ordering::Relaxed) + units;
-        if gathered * self.blocks.unit_bytes() >= HAND_OVER {
-            self.hand_over(shard, pin);
+        if gathered * slab.blocks.unit_bytes() >= HAND_OVER {
+            Slab::hand_over(slab, shard, pin);
         }
     }
 
     /// Hands the garbage of a shard to the collector.
-    pub(super) fn hand_over(self: &Arc<Self>, shard: usize, pin: &Guard) {
-        let at = &self.shards[shard];
+    pub(super) fn hand_over(slab: &Arc<Slab>, shard: usize, pin: &Guard) {
+        let at = &slab.shards[shard];
         // Relaxed [gathered-reset]: as `gathered-add`.
         at.gathered.store(0, Ordering::Relaxed);
         // Acquire [garbage-take]: pairs with Release [garbage-push]; the records are complete, and their blocks
@@ -278,7 +278,7 @@ impl Slab {
         if records == Handle::EMPTY {
             return;
         }
-        let slab = Arc::clone(self);
+        let slab = Arc::clone(slab);
         // No allocation: the closure is two words.
         pin.defer(move || slab.recycle(records, shard));
         pin.flush();
@@ -344,7 +344,7 @@ impl Slab {
     }
 
     /// Bytes cut off for blocks so far, in use or free.
-    #[cfg(test)]
+    #[cfg(all(test, not(hnsw_loom)))]
     pub(super) fn cut_bytes(&self) -> usize {
         // Relaxed [cut-read]: a number for tests.
         self.cut.load(Ordering::Relaxed) * self.blocks.unit_bytes()
