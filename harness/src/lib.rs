@@ -5,6 +5,7 @@
 //! - [`sweep`]: measures strategies over thread counts and workloads.
 //! - [`data`]: data sets: the embedded one, files, generators, exact ground truth.
 //! - [`machine`]: what this machine is, where threads run, when a trial cannot be trusted.
+//! - [`capacity`]: how many vectors fit in how much memory.
 //! - [`alloc`]: bytes allocated, bytes resident.
 //! - [`record`]: the result document: what a sweep writes and everything else reads.
 //! - [`stats`]: medians, intervals and paired ratios over blocks.
@@ -13,6 +14,7 @@
 #![deny(missing_docs)]
 
 pub mod alloc;
+pub mod capacity;
 pub mod cli;
 pub mod data;
 pub mod machine;

@@ -10,7 +10,7 @@ use hnsw_core::graph::{
     At, Edit, Entry, Level, Link, LinkBuf, NodeId, NodeState, Stage, Stamp, Verdict, View,
 };
 use hnsw_core::sync::epoch::{self, Guard};
-use hnsw_core::sync::{AtomicU32, Ordering, spin_loop};
+use hnsw_core::sync::{AtomicU32, Ordering, spin_loop, thread};
 
 thread_local! {
     /// The buffer of this thread's last write session.
@@ -116,9 +116,14 @@ pub struct Write<'g> {
 
 impl<'g> Write<'g> {
     pub(super) fn new(graph: &'g LockFree) -> Self {
+        let shard = graph.slab.my_shard();
+        if graph.slab.crowded(shard) {
+            // Not pinned yet. Whoever holds the epoch back may be waiting for this core.
+            thread::yield_now();
+        }
         Write {
             read: Read::new(graph),
-            shard: graph.slab.my_shard(),
+            shard,
             buffer: ManuallyDrop::new(BUFFER.try_with(Cell::take).ok().flatten().unwrap_or_default()),
             spare: Handle::EMPTY,
             retired: Retired::NONE,

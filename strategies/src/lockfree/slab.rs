@@ -46,6 +46,9 @@ use hnsw_core::sync::{Arc, AtomicU32, AtomicU64, AtomicUsize, CachePadded, Order
 
 /// Garbage of one shard is handed to the collector when it reaches this many bytes.
 const HAND_OVER: usize = 16 << 10;
+/// Garbage of one shard beyond which its writers let other threads run first; several times what waits in the normal
+/// course of things.
+const CROWDED: usize = 64 << 10;
 /// The most shards. A thread that finds its own shard without a free block looks into all others before it takes
 /// fresh memory, so more shards are not always better.
 const MAX_SHARDS: usize = 16;
@@ -324,6 +327,18 @@ impl Slab {
     pub(super) fn losses(&self) -> u64 {
         // Relaxed [lost-read]: a number for reports.
         self.shards.iter().map(|shard| shard.lost.load(Ordering::Relaxed)).sum()
+    }
+
+    /// True if so much garbage of a shard waits that some session must have been open for long: mostly because its
+    /// thread has lost its core.
+    pub(super) fn crowded(&self, shard: usize) -> bool {
+        // A model has no scheduler to give hints to.
+        if cfg!(hnsw_loom) {
+            return false;
+        }
+        // Relaxed [retired-probe]: a number that decides about a hint to the scheduler. It can be below 0 for a moment.
+        let units = self.shards[shard].retired.load(Ordering::Relaxed) as isize;
+        units > (CROWDED / self.blocks.unit_bytes()) as isize
     }
 
     /// Number of shards.

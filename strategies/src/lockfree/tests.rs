@@ -101,3 +101,24 @@ fn a_block_that_lost_a_race_is_used_for_the_next_try() {
     assert!(!first && graph.slab.cut_bytes() - cut <= 128 + 32);
     assert_eq!(graph.read().links(hub, &mut LinkBuf::new()).len(), 11);
 }
+
+#[test]
+fn garbage_crowds_a_shard_while_a_session_holds_it_back() {
+    let _alone = alone();
+    let graph = graph();
+    let shard = graph.slab.my_shard();
+    let churn = |rounds: u32| {
+        (0..rounds).for_each(|round| (0..NODES).for_each(|node| put(&graph, node, 1 + round % 32)))
+    };
+    let reader = epoch::pin();
+    churn(2);
+    assert!(!graph.slab.crowded(shard), "{} bytes are no crowd", graph.slab.retired_bytes());
+    churn(100);
+    assert!(graph.slab.crowded(shard), "{} bytes wait", graph.slab.retired_bytes());
+    drop(reader);
+    drive(|| {
+        graph.quiesce();
+        !graph.slab.crowded(shard)
+    });
+    assert!(graph.memory().slack_bytes >= 64 << 10, "what waited is free now");
+}

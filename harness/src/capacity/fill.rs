@@ -1,0 +1,93 @@
+//! Fills an index and reads its memory.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Result, bail};
+use hnsw_core::distance::Metric;
+use hnsw_core::error::BatchError;
+use hnsw_core::graph::{Graph, MemoryReport};
+use hnsw_core::hnsw::{Index, IndexConfig};
+
+use super::document::Fill;
+use super::hundredths;
+use super::size::Size;
+use crate::alloc::rss_bytes;
+
+/// An index to fill.
+#[derive(Clone, Copy)]
+pub(super) struct Job<'a> {
+    pub rows: &'a [f32],
+    pub dim: usize,
+    pub m: usize,
+    pub ef_construction: usize,
+    pub budget: Size,
+    /// Called with rows done, from any thread.
+    pub progress: &'a (dyn Fn(usize) + Sync),
+    pub stop: &'a AtomicBool,
+}
+
+/// A strategy behind its type.
+#[derive(Clone, Copy)]
+pub(super) struct Candidate {
+    pub name: &'static str,
+    pub fill: fn(&Job<'_>) -> Result<Fill>,
+}
+
+/// All strategies, in the order of their list.
+pub(super) fn candidates() -> Vec<Candidate> {
+    macro_rules! erase {
+        ($(($name:ident, $graph:ty)),+ $(,)?) => {
+            vec![$(Candidate { name: <$graph>::NAME, fill: fill::<$graph> }),+]
+        };
+    }
+    hnsw_strategies::for_each_strategy!(erase)
+}
+
+/// Makes an index of exactly the job's rows, measures it, and drops it.
+fn fill<G: Graph>(job: &Job<'_>) -> Result<Fill> {
+    let vectors = job.rows.len() / job.dim;
+    trim();
+    let before = rss_bytes();
+    let index = Index::<G>::new(IndexConfig {
+        m: job.m,
+        ef_construction: job.ef_construction,
+        capacity: vectors,
+        ..IndexConfig::new(job.dim, Metric::L2)
+    })?;
+    let filled = index.insert_batch(job.rows, |done| {
+        (job.progress)(done);
+        // Relaxed [capacity-stop]: a hint to stop; nothing is read because of it.
+        if job.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    match filled {
+        Err(BatchError::Stopped { .. }) => bail!("stopped on request; nothing was written"),
+        other => other?,
+    };
+    index.graph().quiesce();
+    let after = rss_bytes();
+    let report = MemoryReport { scratch_bytes: 0, ..index.memory() };
+    let total = report.total() as u64;
+    Ok(Fill {
+        budget: job.budget,
+        vectors: vectors as u64,
+        total_bytes: total,
+        bytes_per_vector: hundredths(total as f64 / vectors as f64),
+        rss_growth_bytes: before.zip(after).map(|(before, after)| after.saturating_sub(before)),
+        memory: report.into(),
+    })
+}
+
+/// Makes the resident size show what the next index takes.
+///
+/// glibc takes even large blocks from its heap once blocks of that size were freed. What is left between aligned blocks
+/// there then lies in ranges that an index before had asked to be backed by huge pages, and a touch of its 16-byte header
+/// makes 2 MB of it resident. With a fixed threshold every large block is a mapping of its own, and gone when it is freed.
+fn trim() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: the calls take no pointer, set a number, and touch free memory only.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
+        libc::malloc_trim(0);
+    };
+}
