@@ -7,6 +7,7 @@
 //! | 2 | the flags do not parse |
 //! | 130 | stopped by Ctrl-C; what was finished is in the result file |
 
+use crate::capacity::{self, CapacityArgs};
 use crate::data::cmd::DataCommand;
 use crate::data::{self, Watch};
 use crate::machine::doctor::{self, DoctorArgs};
@@ -43,6 +44,7 @@ enum Command {
     /// Make, inspect and complete data sets
     #[command(subcommand)]
     Data(DataCommand),
+    Capacity(CapacityArgs),
     Doctor(DoctorArgs),
 }
 
@@ -86,6 +88,10 @@ fn run(command: &Command) -> Result<ExitCode> {
             watch_signals()?;
             let watch = Watch { cancel: &STOP, ..Watch::none() };
             data::cmd::run(command, &mut io::stdout().lock(), watch).map(|()| done)
+        }
+        Command::Capacity(args) => {
+            watch_signals()?;
+            capacity::run(args, &STOP, &mut io::stdout().lock()).map(|()| done)
         }
         Command::Doctor(args) => doctor::run(args, &mut io::stdout().lock())
             .context("cannot write to standard output")
