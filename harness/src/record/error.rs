@@ -36,10 +36,32 @@ pub enum RecordError {
     /// The row holds what JSON cannot: NaN or an infinity.
     #[error("the row for {key} cannot be recorded: {detail}")]
     NotANumber { key: String, detail: String },
-    /// Full disk, folder absent or not permitted. What was there before is still there.
+    /// A folder or a device.
+    #[error("{} is not a regular file; give the name of a file with `--out`", path.display())]
+    NotAFile { path: PathBuf },
+    /// Something else than a result document.
     #[error(
-        "cannot write {}: {source}; any earlier file is intact; free space there or choose another place with `--out`",
+        "{} is there and is no result document, so it is not replaced; remove it, or write elsewhere with `--out`",
         path.display()
     )]
+    Foreign { path: PathBuf },
+    /// Another process writes the same file.
+    #[error(
+        "another sweep is writing {}; wait until it has ended, or write elsewhere with `--out`",
+        path.display()
+    )]
+    Taken { path: PathBuf },
+    /// Full disk, folder absent or not permitted. What was there before is still there.
+    #[error("cannot write {}: {source}; any earlier file is intact; {}", path.display(), cure(source))]
     Unwritable { path: PathBuf, source: io::Error },
+}
+
+fn cure(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound => "make its folder, or choose another place with `--out`",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "choose a place that you may write to with `--out`"
+        }
+        _ => "free space there, or choose another place with `--out`",
+    }
 }

@@ -1,6 +1,7 @@
 //! Reading a result document of any version that this program knows.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -12,9 +13,12 @@ use super::{Document, RecordError, SCHEMA_VERSION};
 /// # Errors
 /// [`RecordError::Unreadable`], [`RecordError::Corrupt`] or [`RecordError::Newer`].
 pub fn read(path: &Path) -> Result<Document, RecordError> {
-    let bytes =
-        fs::read(path).map_err(|source| RecordError::Unreadable { path: path.to_path_buf(), source })?;
-    parse(&bytes, path)
+    let unreadable = |source| RecordError::Unreadable { path: path.to_path_buf(), source };
+    // A device may have no end.
+    if !path.metadata().map_err(unreadable)?.is_file() {
+        return Err(unreadable(io::Error::other("it is not a regular file")));
+    }
+    parse(&fs::read(path).map_err(unreadable)?, path)
 }
 
 /// Reads a result document from `bytes`; `path` is only for messages.

@@ -2,9 +2,10 @@
 
 use super::Workload;
 use crate::data::generate::{Shape, clustered, uniform};
-use crate::data::{Dataset, LoadOptions, TruthCache, TruthSource, Watch, embedded, load};
+use crate::data::{Dataset, LoadOptions, TruthCache, TruthSource, embedded, load};
 use crate::machine::Placement;
-use anyhow::{Result, bail};
+use crate::progress;
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use hnsw_core::distance::Metric;
 use std::path::PathBuf;
@@ -113,34 +114,44 @@ pub struct SweepArgs {
 }
 
 impl SweepArgs {
-    /// The data, with ground truth for k.
+    /// The data, with the ground truth that they came with, if any.
     ///
     /// # Errors
-    /// Data that cannot be read or generated; a stop on request.
-    pub fn dataset(&self, stop: &AtomicBool) -> Result<Dataset> {
-        let mut dataset = match (self.generate, &self.dataset) {
-            (Some(kind), _) => self.generated(kind)?,
-            (None, Some(path)) => load(
-                path,
-                &LoadOptions {
+    /// Data that cannot be read or generated.
+    pub fn dataset(&self) -> Result<Dataset> {
+        match (self.generate, &self.dataset) {
+            (Some(kind), _) => {
+                let _spinner = progress::spinner("generating data".into(), self.quiet);
+                self.generated(kind)
+            }
+            (None, Some(path)) => {
+                let _spinner = progress::spinner(format!("reading {}", path.display()), self.quiet);
+                let options = LoadOptions {
                     queries: self.queries.clone(),
                     truth: self.truth.clone(),
                     metric: self.metric,
                     limit: self.n,
                     query_limit: self.query_count,
-                },
-            )?,
-            (None, None) if self.n.is_some() || self.query_count.is_some() => {
-                bail!("--n and --query-count go with --dataset or --generate; the embedded set is used whole")
+                };
+                Ok(load(path, &options)?)
             }
-            (None, None) => embedded(),
-        };
-        let watch = Watch { progress: &|_, _| (), cancel: stop };
-        let source = dataset.ensure_truth(self.k, TruthCache::of_user().as_ref(), watch)?;
-        if let TruthSource::Computed { not_cached: Some(why) } = source {
-            eprintln!("note: the exact neighbours were computed, but cannot be kept for the next time: {why}");
+            (None, None) => Ok(embedded()),
         }
-        Ok(dataset)
+    }
+
+    /// Makes sure that `dataset` knows the exact neighbours for k.
+    ///
+    /// # Errors
+    /// A stop on request.
+    pub fn ensure_truth(&self, dataset: &mut Dataset, stop: &AtomicBool) -> Result<()> {
+        let source =
+            progress::watched("exact neighbours, kept for the next time", self.quiet, stop, |watch| {
+                dataset.ensure_truth(self.k, TruthCache::of_user().as_ref(), watch)
+            })?;
+        if let TruthSource::Computed { not_cached: Some(why) } = source {
+            eprintln!("note: the exact neighbours will be computed again the next time: {why}");
+        }
+        Ok(())
     }
 
     fn generated(&self, kind: Generate) -> Result<Dataset> {

@@ -1,7 +1,7 @@
 //! All strategies, behind one interface that is called once per session.
 
-use super::session::{Bench, session};
 use super::Outcome;
+use super::session::{Bench, session};
 use crate::record::{Key, Row};
 use hnsw_core::graph::{Caps, Graph};
 use std::collections::BTreeSet;
