@@ -48,7 +48,10 @@ enum Command {
     Plot(PlotArgs),
     Verify(VerifyArgs),
     /// Make, inspect and complete data sets
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  hnsw-lab data embedded --out sift10k\n  hnsw-lab data inspect sift10k"
+    )]
     Data(DataCommand),
     Doctor(DoctorArgs),
 }

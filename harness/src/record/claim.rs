@@ -28,7 +28,7 @@ impl Claim {
             return Err(RecordError::NotAFile { path: path.to_path_buf() });
         }
         let lock = beside(path, ".lock");
-        let unwritable = |source| RecordError::Unwritable { path: path.to_path_buf(), source };
+        let unwritable = |error| RecordError::Unwritable { path: path.to_path_buf(), error };
         loop {
             let file =
                 File::options().create(true).truncate(false).write(true).open(&lock).map_err(unwritable)?;

@@ -10,8 +10,8 @@ use super::SCHEMA_VERSION;
 #[allow(missing_docs)]
 pub enum RecordError {
     /// The file is absent, a folder, or not permitted.
-    #[error("cannot read {}: {source}; give the path of a result file that `hnsw-lab sweep` wrote", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
+    #[error("cannot read {}: {error}; give the path of a result file that `hnsw-lab sweep` wrote", path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
     /// Not JSON, cut short, or JSON of another shape.
     #[error(
         "{} is not a result document of hnsw-lab: {detail}; restore a copy, or make it anew with `hnsw-lab sweep --fresh`",
@@ -52,13 +52,15 @@ pub enum RecordError {
     )]
     Taken { path: PathBuf },
     /// Full disk, folder absent or not permitted. What was there before is still there.
-    #[error("cannot write {}: {source}; any earlier file is intact; {}", path.display(), cure(source))]
-    Unwritable { path: PathBuf, source: io::Error },
+    #[error("cannot write {}: {error}; any earlier file is intact; {}", path.display(), cure(error))]
+    Unwritable { path: PathBuf, error: io::Error },
 }
 
-fn cure(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::NotFound => "make its folder, or choose another place with `--out`",
+fn cure(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            "make its folder, or choose another place with `--out`"
+        }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "choose a place that you may write to with `--out`"
         }

@@ -13,7 +13,7 @@ use super::{Document, RecordError, SCHEMA_VERSION};
 /// # Errors
 /// [`RecordError::Unreadable`], [`RecordError::Corrupt`] or [`RecordError::Newer`].
 pub fn read(path: &Path) -> Result<Document, RecordError> {
-    let unreadable = |source| RecordError::Unreadable { path: path.to_path_buf(), source };
+    let unreadable = |error| RecordError::Unreadable { path: path.to_path_buf(), error };
     // A device may have no end.
     if !path.metadata().map_err(unreadable)?.is_file() {
         return Err(unreadable(io::Error::other("it is not a regular file")));
@@ -34,6 +34,9 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<Document, RecordError> {
         schema_version: u64,
     }
     let corrupt = |detail: String| RecordError::Corrupt { path: path.to_path_buf(), detail };
+    if bytes.is_empty() {
+        return Err(corrupt("it is empty".into()));
+    }
     let Versioned { schema_version } =
         serde_json::from_slice(bytes).map_err(|error| corrupt(error.to_string()))?;
     match schema_version {

@@ -30,9 +30,7 @@ impl Writer {
     /// # Errors
     /// [`RecordError::Unwritable`]; [`RecordError::Foreign`] when something else than a result document is there.
     pub fn create(path: &Path, run: Run) -> Result<Writer, RecordError> {
-        if path.exists() && !may_be_ours(path) {
-            return Err(RecordError::Foreign { path: path.to_path_buf() });
-        }
+        refuse_foreign(path)?;
         let writer = Writer { path: path.to_path_buf(), document: Document::new(run), done: BTreeSet::new() };
         writer.try_to_write()?;
         Ok(writer)
@@ -61,6 +59,7 @@ impl Writer {
     /// # Errors
     /// Those of [`Writer::resume`] and [`Writer::create`].
     pub fn open(path: &Path, run: Run, fresh: bool) -> Result<Writer, RecordError> {
+        refuse_foreign(path)?;
         if !fresh && path.exists() { Writer::resume(path, &run) } else { Writer::create(path, run) }
     }
 
@@ -108,7 +107,7 @@ impl Writer {
     }
 
     fn or_unwritable(&self, result: io::Result<()>) -> Result<(), RecordError> {
-        result.map_err(|source| RecordError::Unwritable { path: self.path.clone(), source })
+        result.map_err(|error| RecordError::Unwritable { path: self.path.clone(), error })
     }
 }
 
@@ -142,7 +141,14 @@ fn brief(value: &Value) -> String {
     }
 }
 
-/// True for a result document, whole or damaged, and for an empty file: what may be replaced when the user says so.
+/// Refuses what is neither a result document, whole or damaged, nor an empty file: no sweep replaces it.
+fn refuse_foreign(path: &Path) -> Result<(), RecordError> {
+    if path.exists() && !may_be_ours(path) {
+        return Err(RecordError::Foreign { path: path.to_path_buf() });
+    }
+    Ok(())
+}
+
 fn may_be_ours(path: &Path) -> bool {
     let mut beginning = Vec::new();
     let read = File::open(path).and_then(|file| file.take(4096).read_to_end(&mut beginning));

@@ -60,9 +60,9 @@ pub struct SweepArgs {
     /// Use this many queries (generated: 10000)
     #[arg(long, value_name = "COUNT")]
     pub query_count: Option<usize>,
-    /// Intrinsic dimension of generated clusters
-    #[arg(long, value_name = "D", default_value_t = 16, requires = "generate")]
-    pub intrinsic: usize,
+    /// Intrinsic dimension of generated clusters [default: 16, or the dimension if that is lower]
+    #[arg(long, value_name = "D", requires = "generate")]
+    pub intrinsic: Option<usize>,
     /// How vectors are compared: l2, ip or cosine [default: what the data set says, else l2]
     #[arg(long, value_name = "METRIC", value_parser = crate::data::cmd::metric, requires = "dataset")]
     pub metric: Option<Metric>,
@@ -76,7 +76,13 @@ pub struct SweepArgs {
     #[arg(long, value_name = "1,2,4", value_delimiter = ',')]
     pub threads: Option<Vec<usize>>,
     /// Workloads to run
-    #[arg(long, value_name = "A,B", value_delimiter = ',', default_values_t = Workload::ALL, value_enum)]
+    #[arg(
+        long,
+        value_name = "A,B",
+        value_delimiter = ',',
+        default_value = "build,search,mixed,write-heavy",
+        value_enum
+    )]
     pub workloads: Vec<Workload>,
     /// Links per node and level; twice as many on level 0
     #[arg(long, value_name = "M", default_value_t = 16)]
@@ -84,14 +90,14 @@ pub struct SweepArgs {
     /// Beam width while inserting
     #[arg(long, value_name = "EF", default_value_t = 200)]
     pub ef_construction: usize,
-    /// Beam widths of searches; mixed workloads use the smallest from 64 up
-    #[arg(long, value_name = "16,32", value_delimiter = ',', default_value = "16,32,64,128")]
-    pub ef: Vec<usize>,
+    /// Beam widths of searches; mixed workloads use the smallest from 64 up [default: 16,32,64,128, as far as k permits]
+    #[arg(long, value_name = "16,32", value_delimiter = ',')]
+    pub ef: Option<Vec<usize>>,
     /// Neighbours to ask for
     #[arg(long, value_name = "K", default_value_t = 10)]
     pub k: usize,
-    /// Length of a timed window (a build takes what it takes; a mixed window ends early when all vectors are in)
-    #[arg(long, value_name = "S", default_value_t = 0.4)]
+    /// Length of a timed window in seconds (a build takes what it takes; a mixed window ends early when all vectors are in)
+    #[arg(long, value_name = "S", default_value_t = 0.4, allow_negative_numbers = true)]
     pub seconds: f64,
     /// How often every point is measured; the table shows medians
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
@@ -108,7 +114,7 @@ pub struct SweepArgs {
     /// Start over, even if the file holds rows of this sweep
     #[arg(long)]
     pub fresh: bool,
-    /// No progress bar
+    /// Print the table alone: neither a progress bar nor what will be done
     #[arg(long, short)]
     pub quiet: bool,
 }
@@ -163,7 +169,7 @@ impl SweepArgs {
         };
         Ok(match kind {
             Generate::Uniform => uniform(&shape)?,
-            Generate::Clustered => clustered(&shape, self.intrinsic)?,
+            Generate::Clustered => clustered(&shape, self.intrinsic.unwrap_or(self.dim.min(16)))?,
         })
     }
 }

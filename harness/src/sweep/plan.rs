@@ -60,7 +60,7 @@ impl Plan {
             );
         }
         ensure!((1..=MAX_EF).contains(&args.k), "--k is {}; it must be from 1 to {MAX_EF}", args.k);
-        for &ef in &args.ef {
+        for &ef in args.ef.iter().flatten() {
             ensure!(
                 (args.k..=MAX_EF).contains(&ef),
                 "--ef has {ef}; each must be from k ({}) to {MAX_EF}",
@@ -96,7 +96,7 @@ impl Plan {
     /// Names the flag that does not fit the data.
     pub fn new(args: &SweepArgs, machine: &Machine, dataset: &Dataset) -> Result<Plan> {
         let (rows, name) = (dataset.len(), dataset.name());
-        let efs = distinct(args.ef.clone());
+        let efs = distinct(args.ef.clone().unwrap_or_else(|| default_efs(args.k)));
         let threads = distinct(args.threads.clone().unwrap_or_else(|| powers_of_two(machine.allowed_cores)));
         let workloads = distinct(args.workloads.clone());
         ensure!(
@@ -143,7 +143,7 @@ impl Plan {
     /// When the present folder cannot be written to.
     pub fn make_default_folder(&self) -> Result<(), RecordError> {
         let made = self.out.parent().map_or(Ok(()), std::fs::create_dir_all);
-        made.map_err(|source| RecordError::Unwritable { path: self.out.clone(), source })
+        made.map_err(|error| RecordError::Unwritable { path: self.out.clone(), error })
     }
 
     /// What each block runs.
@@ -214,6 +214,15 @@ pub const MAX_BLOCKS: usize = 10_000;
 /// The most threads of a trial.
 const MAX_THREADS: usize = 4096;
 
+/// Beam widths where none are given.
+const DEFAULT_EFS: [usize; 4] = [16, 32, 64, 128];
+
+/// Those of the default beam widths that are wide enough for `k`; multiples of it if none is.
+fn default_efs(k: usize) -> Vec<usize> {
+    let enough: Vec<usize> = DEFAULT_EFS.into_iter().filter(|&ef| ef >= k).collect();
+    if enough.is_empty() { [k, 2 * k, 4 * k].map(|ef| ef.min(MAX_EF)).to_vec() } else { enough }
+}
+
 /// Ascending, each once.
 fn distinct<T: Ord>(mut values: Vec<T>) -> Vec<T> {
     values.sort_unstable();
@@ -268,6 +277,14 @@ mod tests {
     fn an_unknown_strategy_is_named_with_those_that_exist() {
         let Err(error) = strategies(&["fine".into(), "finest".into()]) else { panic!("accepted") };
         assert!(error.to_string().contains("`finest`") && error.to_string().contains("lockfree"), "{error}");
+    }
+
+    #[test]
+    fn default_beams_are_wide_enough() {
+        assert_eq!(default_efs(10), DEFAULT_EFS);
+        assert_eq!(default_efs(50), [64, 128]);
+        assert_eq!(default_efs(200), [200, 400, 800]);
+        assert_eq!(default_efs(MAX_EF), [MAX_EF; 3]);
     }
 
     #[test]

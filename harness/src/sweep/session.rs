@@ -243,9 +243,13 @@ impl<G: Graph> Session<'_, G> {
         self.trial(index, Some(self.bench.plan.window), warm, |turn, worker| {
             // Workers start at different queries, so that they do not walk the same paths at the same time.
             let mut query = turn.worker * dataset.query_count() / self.threads;
-            while !turn.is_over() {
+            // At least one, however late the worker gets its CPU: a row without operations says nothing.
+            loop {
                 worker.search(index, dataset.query(query), k, ef);
                 query = (query + 1) % dataset.query_count();
+                if turn.is_over() {
+                    return;
+                }
             }
         })
     }
@@ -257,8 +261,10 @@ impl<G: Graph> Session<'_, G> {
         self.trial(index, Some(self.bench.plan.window), warm, |turn, worker| {
             let mut query = turn.worker * dataset.query_count() / self.threads;
             // Each worker enters the round at another step, so that inserts do not come in volleys.
-            for step in turn.worker * round / self.threads.. {
-                if turn.is_over() {
+            let first = turn.worker * round / self.threads;
+            for step in first.. {
+                // One whole round at least, so that each row has searches and inserts.
+                if step >= first + round && turn.is_over() {
                     return;
                 }
                 if step % round < inserts {
