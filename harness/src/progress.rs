@@ -20,7 +20,7 @@ fn bar(len: Option<u64>, template: &str, quiet: bool) -> ProgressBar {
 
 /// A bar of rows of a result document.
 pub(crate) fn rows(len: u64, quiet: bool) -> ProgressBar {
-    bar(Some(len), "{bar:30} {pos}/{len} rows, {elapsed} gone  {msg}", quiet)
+    bar(Some(len), "{bar:16} {pos}/{len} rows, {elapsed} gone, {msg}", quiet)
 }
 
 /// A spinner for work of unknown length; it ends when the bar is dropped.

@@ -136,12 +136,12 @@ fn blocks(
     let work: Vec<Work> = todo.iter().map(|(_, (s, threads, keys))| bench.work(*s, *threads, keys)).collect();
     let mut estimate = Estimate::default();
     for (number, (block, (strategy, threads, keys))) in todo.iter().enumerate() {
-        let rest = if number == 0 { String::new() } else { to_go(&estimate, &work[number..]) };
+        let rest = if number == 0 { "first session".into() } else { to_go(&estimate, &work[number..]) };
         if number == 1 && !args.quiet {
             progress.suspend(|| eprintln!("{rest}"));
         }
         progress.set_message(format!(
-            "{rest}  block {}/{}: {} x{threads}",
+            "{rest}: block {}/{}, {} x{threads}",
             block + 1,
             plan.blocks,
             strategy.name()
