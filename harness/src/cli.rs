@@ -9,12 +9,13 @@
 
 use crate::capacity::{self, CapacityArgs};
 use crate::data::cmd::DataCommand;
-use crate::data::{self, Watch};
+use crate::data::{self, TruthError};
 use crate::machine::doctor::{self, DoctorArgs};
 use crate::plot::{self, PlotArgs};
 use crate::report::{self, ReportArgs};
 use crate::sweep::{self, Outcome, SweepArgs};
 use crate::verify::{self, VerifyArgs};
+use crate::{output, progress};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use std::io::{self, ErrorKind};
@@ -23,6 +24,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Exit code after Ctrl-C: 128 + SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
+
+/// Exit code for flags that do not parse.
+const USAGE: u8 = 2;
+
+const MISSING_COMMAND: clap::error::ErrorKind =
+    clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
 
 /// Measure how many cores can share one HNSW graph, and under which concurrency strategy
 #[derive(Parser, Debug)]
@@ -42,7 +49,10 @@ enum Command {
     Plot(PlotArgs),
     Verify(VerifyArgs),
     /// Make, inspect and complete data sets
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  hnsw-lab data embedded --out sift10k\n  hnsw-lab data inspect sift10k"
+    )]
     Data(DataCommand),
     Capacity(CapacityArgs),
     Doctor(DoctorArgs),
@@ -53,13 +63,20 @@ static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        // Help and version are no errors, and help instead of a command is longer than a line.
+        Err(error) if !error.use_stderr() || error.kind() == MISSING_COMMAND => error.exit(),
+        Err(error) => {
+            eprintln!("{}", one_line(&error.to_string()));
+            return ExitCode::from(USAGE);
+        }
+    };
     match run(&command) {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
-        // Relaxed: set long before by the signal that made the command fail.
-        Err(_) if STOP.load(Ordering::Relaxed) => {
-            eprintln!("stopped");
+        Err(error) if is_cancelled(&error) => {
+            eprintln!("stopped; nothing was written");
             ExitCode::from(INTERRUPTED)
         }
         Err(error) => {
@@ -69,12 +86,29 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What the parser says, with its hints and without the usage.
+fn one_line(message: &str) -> String {
+    let told = message.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut text = String::new();
+    for line in
+        told.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+    {
+        if !text.is_empty() {
+            text.push_str(if text.ends_with(':') || line.starts_with('[') { " " } else { "; " });
+        }
+        text.push_str(line);
+    }
+    text
+}
+
 fn run(command: &Command) -> Result<ExitCode> {
     let done = ExitCode::SUCCESS;
+    if matches!(command, Command::Sweep(_) | Command::Data(_)) {
+        // A misspelt override must not pass for a measurement of what it names.
+        hnsw_core::distance::Isa::from_env()?;
+    }
     match command {
         Command::Sweep(args) => {
-            // A misspelt override must not pass for a measurement of what it names.
-            hnsw_core::distance::Isa::from_env()?;
             watch_signals()?;
             sweep::run(args, &STOP).map(|outcome| match outcome {
                 Outcome::Complete => done,
@@ -86,8 +120,13 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Verify(args) => verify::run(args),
         Command::Data(command) => {
             watch_signals()?;
-            let watch = Watch { cancel: &STOP, ..Watch::none() };
-            data::cmd::run(command, &mut io::stdout().lock(), watch).map(|()| done)
+            // Kept back until the bar has gone from the line.
+            let mut text = Vec::new();
+            let ended = progress::watched("comparing vectors", false, &STOP, |watch| {
+                data::cmd::run(command, &mut text, watch)
+            });
+            output::print(&String::from_utf8_lossy(&text)).context("cannot write to standard output")?;
+            ended.map(|()| done)
         }
         Command::Capacity(args) => {
             watch_signals()?;
@@ -110,9 +149,44 @@ fn watch_signals() -> Result<()> {
     .context("cannot watch for Ctrl-C")
 }
 
+/// True when a computation gave up because the user asked it to.
+fn is_cancelled(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| matches!(cause.downcast_ref(), Some(TruthError::Cancelled)))
+}
+
 /// True when whoever read our output went away: no error of ours.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let io =
         |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
     error.chain().filter_map(io).any(|kind| kind == ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn what_does_not_parse_is_told_in_one_line() {
+        let told = |args: &[&str]| {
+            let error = Cli::try_parse_from([&["hnsw-lab"], args].concat()).expect_err("wrong");
+            one_line(&error.to_string())
+        };
+        assert_eq!(
+            told(&["sweep", "--workloads", "nap"]),
+            "error: invalid value 'nap' for '--workloads <A,B>' [possible values: build, search, mixed, write-heavy]"
+        );
+        assert_eq!(
+            told(&["swep"]),
+            "error: unrecognized subcommand 'swep'; tip: a similar subcommand exists: 'sweep'"
+        );
+        assert_eq!(
+            told(&["data", "embedded"]),
+            "error: the following required arguments were not provided: --out <DIR>"
+        );
+    }
 }

@@ -20,6 +20,7 @@ pub mod data;
 pub mod machine;
 mod output;
 pub mod plot;
+mod progress;
 pub mod record;
 pub mod report;
 pub mod stats;

@@ -13,9 +13,6 @@ use crate::record::{Document, read};
 use crate::stats::Estimate;
 use crate::summary::{BASELINE, Point, Summary};
 
-/// Tables are no wider than this where no terminal says otherwise.
-const PIPED_WIDTH: u16 = 160;
-
 /// A rule under the header and none elsewhere: figures need no grid.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::new('─', '─', '─', '─'));
 
@@ -61,8 +58,7 @@ fn listed(names: &[&str]) -> String {
     if names.is_empty() { "none yet".into() } else { names.join(", ") }
 }
 
-/// The report as text. With `terminal`, tables fit the terminal's width and may be coloured; without, they are plain
-/// and at most 160 columns wide.
+/// The report as text. With `terminal`, tables may be coloured; without, they are plain.
 pub fn tables(document: &Document, summary: &Summary, workloads: &[&str], terminal: bool) -> String {
     let mut text = heading(document);
     if workloads.is_empty() {
@@ -137,10 +133,11 @@ fn table(document: &Document, summary: &Summary, points: &[&Point], terminal: bo
     let mut table = Table::new();
     table
         .load_style(STYLE)
-        .set_content_arrangement(ContentArrangement::Dynamic)
+        // Never squeezed into a narrow terminal: figures that are broken into several lines cannot be read.
+        .set_content_arrangement(ContentArrangement::Disabled)
         .set_header(header.map(|name| Cell::new(name).add_attribute(Attribute::Bold)));
     if !terminal {
-        table.force_no_tty().set_width(PIPED_WIDTH);
+        table.force_no_tty();
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);

@@ -47,7 +47,7 @@ pub(super) fn candidates() -> Vec<Candidate> {
 /// Makes an index of exactly the job's rows, measures it, and drops it.
 fn fill<G: Graph>(job: &Job<'_>) -> Result<Fill> {
     let vectors = job.rows.len() / job.dim;
-    trim();
+    crate::alloc::trim();
     let before = rss_bytes();
     let index = Index::<G>::new(IndexConfig {
         m: job.m,
@@ -76,18 +76,4 @@ fn fill<G: Graph>(job: &Job<'_>) -> Result<Fill> {
         rss_growth_bytes: before.zip(after).map(|(before, after)| after.saturating_sub(before)),
         memory: report.into(),
     })
-}
-
-/// Makes the resident size show what the next index takes.
-///
-/// glibc takes even large blocks from its heap once blocks of that size were freed. What is left between aligned blocks
-/// there then lies in ranges that an index before had asked to be backed by huge pages, and a touch of its 16-byte header
-/// makes 2 MB of it resident. With a fixed threshold every large block is a mapping of its own, and gone when it is freed.
-fn trim() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: the calls take no pointer, set a number, and touch free memory only.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
-        libc::malloc_trim(0);
-    };
 }

@@ -253,6 +253,10 @@ fn truth(args: &TruthArgs, out: &mut dyn Write, watch: Watch<'_>) -> Result<()> 
     if args.out.exists() && !args.force {
         bail!("{}: is there already; choose another name or add --force", args.out.display());
     }
+    // Before the work, so that a wrong path costs nothing.
+    if args.out.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        bail!("{}: its folder is not there; make it or choose another place", args.out.display());
+    }
     let options = LoadOptions {
         queries: Some(args.queries.clone()),
         metric: Some(args.metric),

@@ -19,7 +19,7 @@ pub struct ReadError {
 #[non_exhaustive]
 pub enum Problem {
     /// The system refused.
-    #[error("cannot be read: {0}")]
+    #[error("cannot be read: {0}; check its name and permissions")]
     Io(io::Error),
     /// A folder, pipe or device.
     #[error("is not a regular file; give a data file")]

@@ -86,9 +86,11 @@ impl Noise {
         }
     }
 
-    /// The reasons not to trust what was measured between `earlier` and this; none when all was quiet.
-    pub fn since(&self, earlier: &Noise) -> Vec<String> {
-        self.disturbance(earlier).reasons()
+    /// The reasons not to trust what was measured between `earlier` and this; none when all was quiet. `oversubscribed`
+    /// says that the process itself ran more threads than it may use cores.
+    pub fn since(&self, earlier: &Noise, oversubscribed: bool) -> Vec<String> {
+        let disturbance = self.disturbance(earlier);
+        if oversubscribed { disturbance.foreign_reasons() } else { disturbance.reasons() }
     }
 
     /// What happened between `earlier` and this.
@@ -133,19 +135,25 @@ impl Disturbance {
         over(self.steal_share, self.steal_limit)
     }
 
-    /// One line for each limit that was passed.
-    pub fn reasons(&self) -> Vec<String> {
+    /// One line for each limit that was passed and that only others can pass: threads of one process that share CPUs
+    /// preempt each other, wait for a CPU and exhaust the quota by themselves.
+    pub fn foreign_reasons(&self) -> Vec<String> {
         let others = self.excess_load().map(|v| format!("other processes used {v:.2} cores"));
         let steal = self
             .excess_steal()
             .map(|v| format!("the hypervisor withheld {:.1} % of the CPU time", 100.0 * v));
+        others.into_iter().chain(steal).collect()
+    }
+
+    /// One line for each limit that was passed.
+    pub fn reasons(&self) -> Vec<String> {
         let preempted = over(self.preemptions_per_cpu_second, PREEMPTIONS_PER_CPU_SECOND)
             .map(|v| format!("threads were preempted {v:.0} times per second of CPU time"));
         let pressure = over(self.pressure, PRESSURE)
             .map(|v| format!("runnable threads waited for a CPU in {:.0} % of the time", 100.0 * v));
         let throttled = over(self.throttled_seconds, 0.0)
             .map(|v| format!("the CPU quota stopped the process for {v:.3} seconds"));
-        [others, steal, preempted, pressure, throttled].into_iter().flatten().collect()
+        self.foreign_reasons().into_iter().chain(preempted).chain(pressure).chain(throttled).collect()
     }
 }
 
@@ -233,6 +241,15 @@ mod tests {
         assert_eq!(reasons(&before, &preempted), ["threads were preempted 250 times per second of CPU time"]);
         let waited = counters(start, 10, 1000, 1000, 0, 0, 3_000_000);
         assert_eq!(reasons(&before, &waited), ["runnable threads waited for a CPU in 30 % of the time"]);
+    }
+
+    #[test]
+    fn threads_that_share_cpus_disturb_each_other_and_only_others_taint_them() {
+        let start = Instant::now();
+        let before = counters(start, 0, 0, 0, 0, 0, 0);
+        let foreign = |after: Noise| after.disturbance_in_ticks(&before, 100.0).foreign_reasons();
+        assert_eq!(foreign(counters(start, 10, 2000, 2000, 0, 9000, 9_000_000)), Vec::<String>::new());
+        assert_eq!(foreign(counters(start, 10, 2000, 1000, 50, 9000, 9_000_000)).len(), 2);
     }
 
     #[test]

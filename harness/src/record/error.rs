@@ -10,8 +10,8 @@ use super::SCHEMA_VERSION;
 #[allow(missing_docs)]
 pub enum RecordError {
     /// The file is absent, a folder, or not permitted.
-    #[error("cannot read {}: {source}; give the path of a result file that `hnsw-lab sweep` wrote", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
+    #[error("cannot read {}: {error}; give the path of a result file that `hnsw-lab sweep` wrote", path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
     /// Not JSON, cut short, or JSON of another shape.
     #[error(
         "{} is not a result document of hnsw-lab: {detail}; restore a copy, or make it anew with `hnsw-lab sweep --fresh`",
@@ -36,10 +36,34 @@ pub enum RecordError {
     /// The row holds what JSON cannot: NaN or an infinity.
     #[error("the row for {key} cannot be recorded: {detail}")]
     NotANumber { key: String, detail: String },
-    /// Full disk, folder absent or not permitted. What was there before is still there.
+    /// A folder or a device.
+    #[error("{} is not a regular file; give the name of a file with `--out`", path.display())]
+    NotAFile { path: PathBuf },
+    /// Something else than a result document.
     #[error(
-        "cannot write {}: {source}; any earlier file is intact; free space there or choose another place with `--out`",
+        "{} is there and is no result document, so it is not replaced; remove it, or write elsewhere with `--out`",
         path.display()
     )]
-    Unwritable { path: PathBuf, source: io::Error },
+    Foreign { path: PathBuf },
+    /// Another process writes the same file.
+    #[error(
+        "another sweep is writing {}; wait until it has ended, or write elsewhere with `--out`",
+        path.display()
+    )]
+    Taken { path: PathBuf },
+    /// Full disk, folder absent or not permitted. What was there before is still there.
+    #[error("cannot write {}: {error}; any earlier file is intact; {}", path.display(), cure(error))]
+    Unwritable { path: PathBuf, error: io::Error },
+}
+
+fn cure(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            "make its folder, or choose another place with `--out`"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "choose a place that you may write to with `--out`"
+        }
+        _ => "free space there, or choose another place with `--out`",
+    }
 }

@@ -3,13 +3,19 @@
 //! - [`Document`], [`Run`], [`Row`]: what is in it; `results/schema/v1.json` is the same as a JSON Schema.
 //! - [`read`]: the one place where versions of the format are told apart.
 //! - [`Writer`]: adds rows so that a crash or a full disk at any moment leaves a whole document behind.
+//! - [`Claim`]: at most one process writes a document.
 //! - [`RecordError`]: one line each, with the cure.
 
+mod claim;
 mod document;
 mod error;
 mod reader;
 mod writer;
 
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+pub use claim::Claim;
 pub use document::{
     Build, Config, Contention, Dataset, Document, Graph, Key, Latency, Memory, Op, Ops, Row, Run,
     SCHEMA_VERSION, now_rfc3339,
@@ -17,3 +23,10 @@ pub use document::{
 pub use error::RecordError;
 pub use reader::{parse, read};
 pub use writer::Writer;
+
+/// The file of the same name with `suffix` after it: in the same folder, so on the same file system.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}

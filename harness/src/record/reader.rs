@@ -1,6 +1,7 @@
 //! Reading a result document of any version that this program knows.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -12,9 +13,12 @@ use super::{Document, RecordError, SCHEMA_VERSION};
 /// # Errors
 /// [`RecordError::Unreadable`], [`RecordError::Corrupt`] or [`RecordError::Newer`].
 pub fn read(path: &Path) -> Result<Document, RecordError> {
-    let bytes =
-        fs::read(path).map_err(|source| RecordError::Unreadable { path: path.to_path_buf(), source })?;
-    parse(&bytes, path)
+    let unreadable = |error| RecordError::Unreadable { path: path.to_path_buf(), error };
+    // A device may have no end.
+    if !path.metadata().map_err(unreadable)?.is_file() {
+        return Err(unreadable(io::Error::other("it is not a regular file")));
+    }
+    parse(&fs::read(path).map_err(unreadable)?, path)
 }
 
 /// Reads a result document from `bytes`; `path` is only for messages.
@@ -30,6 +34,9 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<Document, RecordError> {
         schema_version: u64,
     }
     let corrupt = |detail: String| RecordError::Corrupt { path: path.to_path_buf(), detail };
+    if bytes.is_empty() {
+        return Err(corrupt("it is empty".into()));
+    }
     let Versioned { schema_version } =
         serde_json::from_slice(bytes).map_err(|error| corrupt(error.to_string()))?;
     match schema_version {

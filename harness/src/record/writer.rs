@@ -4,14 +4,16 @@
 //! rows pushed so far: the new text goes to a temporary file beside it, reaches the disk, and takes its place by rename.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Document, Key, RecordError, Row, Run, read};
+use super::{Document, Key, RecordError, Row, Run, beside, read};
+
+/// What the name of a document that is being written ends with.
+const TEMPORARY: &str = ".tmp";
 
 /// Holds a document and keeps the file up to date with it.
 #[derive(Debug)]
@@ -26,12 +28,11 @@ impl Writer {
     /// that the place can be written is tried now, so that a sweep does not learn it after its first trial.
     ///
     /// # Errors
-    /// [`RecordError::Unwritable`].
+    /// [`RecordError::Unwritable`]; [`RecordError::Foreign`] when something else than a result document is there.
     pub fn create(path: &Path, run: Run) -> Result<Writer, RecordError> {
+        refuse_foreign(path)?;
         let writer = Writer { path: path.to_path_buf(), document: Document::new(run), done: BTreeSet::new() };
-        let temporary = temporary_beside(path);
-        let tried = write_synced(&temporary, &writer.document).and_then(|()| fs::remove_file(&temporary));
-        writer.or_unwritable(tried)?;
+        writer.try_to_write()?;
         Ok(writer)
     }
 
@@ -39,7 +40,7 @@ impl Writer {
     /// set, CPU model, number of allowed CPUs and build. [`Writer::done`] tells what need not be run again.
     ///
     /// # Errors
-    /// [`RecordError::Mismatch`] naming what differs, and those of [`read`].
+    /// [`RecordError::Mismatch`] naming what differs, [`RecordError::Unwritable`], and those of [`read`].
     pub fn resume(path: &Path, run: &Run) -> Result<Writer, RecordError> {
         let document = read(path)?;
         let differences = differences(&document.run, run);
@@ -48,7 +49,9 @@ impl Writer {
             return Err(RecordError::Mismatch { path: path.to_path_buf(), differences });
         }
         let done = document.rows.iter().map(Row::key).collect();
-        Ok(Writer { path: path.to_path_buf(), document, done })
+        let writer = Writer { path: path.to_path_buf(), document, done };
+        writer.try_to_write()?;
+        Ok(writer)
     }
 
     /// Resumes if there is a file at `path` and `fresh` is false, else creates.
@@ -56,6 +59,7 @@ impl Writer {
     /// # Errors
     /// Those of [`Writer::resume`] and [`Writer::create`].
     pub fn open(path: &Path, run: Run, fresh: bool) -> Result<Writer, RecordError> {
+        refuse_foreign(path)?;
         if !fresh && path.exists() { Writer::resume(path, &run) } else { Writer::create(path, run) }
     }
 
@@ -94,8 +98,16 @@ impl Writer {
         &self.path
     }
 
+    /// Writes the document beside its place and takes it away again.
+    fn try_to_write(&self) -> Result<(), RecordError> {
+        let temporary = beside(&self.path, TEMPORARY);
+        self.or_unwritable(
+            write_synced(&temporary, &self.document).and_then(|()| fs::remove_file(&temporary)),
+        )
+    }
+
     fn or_unwritable(&self, result: io::Result<()>) -> Result<(), RecordError> {
-        result.map_err(|source| RecordError::Unwritable { path: self.path.clone(), source })
+        result.map_err(|error| RecordError::Unwritable { path: self.path.clone(), error })
     }
 }
 
@@ -129,14 +141,23 @@ fn brief(value: &Value) -> String {
     }
 }
 
-fn temporary_beside(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(".tmp");
-    name.into()
+/// Refuses what is neither a result document, whole or damaged, nor an empty file: no sweep replaces it.
+fn refuse_foreign(path: &Path) -> Result<(), RecordError> {
+    if path.exists() && !may_be_ours(path) {
+        return Err(RecordError::Foreign { path: path.to_path_buf() });
+    }
+    Ok(())
+}
+
+fn may_be_ours(path: &Path) -> bool {
+    let mut beginning = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(4096).read_to_end(&mut beginning));
+    read.is_ok()
+        && (beginning.is_empty() || String::from_utf8_lossy(&beginning).contains("\"schema_version\""))
 }
 
 fn replace(path: &Path, document: &Document) -> io::Result<()> {
-    let temporary = temporary_beside(path);
+    let temporary = beside(path, TEMPORARY);
     write_synced(&temporary, document)?;
     fs::rename(&temporary, path).inspect_err(|_| remove_quietly(&temporary))?;
     // The rename itself must reach the disk too; not every file system lets a folder be synced.

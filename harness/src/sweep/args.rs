@@ -2,9 +2,10 @@
 
 use super::Workload;
 use crate::data::generate::{Shape, clustered, uniform};
-use crate::data::{Dataset, LoadOptions, TruthCache, TruthSource, Watch, embedded, load};
+use crate::data::{Dataset, LoadOptions, TruthCache, TruthSource, embedded, load};
 use crate::machine::Placement;
-use anyhow::{Result, bail};
+use crate::progress;
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use hnsw_core::distance::Metric;
 use std::path::PathBuf;
@@ -59,9 +60,9 @@ pub struct SweepArgs {
     /// Use this many queries (generated: 10000)
     #[arg(long, value_name = "COUNT")]
     pub query_count: Option<usize>,
-    /// Intrinsic dimension of generated clusters
-    #[arg(long, value_name = "D", default_value_t = 16, requires = "generate")]
-    pub intrinsic: usize,
+    /// Intrinsic dimension of generated clusters [default: 16, or the dimension if that is lower]
+    #[arg(long, value_name = "D", requires = "generate")]
+    pub intrinsic: Option<usize>,
     /// How vectors are compared: l2, ip or cosine [default: what the data set says, else l2]
     #[arg(long, value_name = "METRIC", value_parser = crate::data::cmd::metric, requires = "dataset")]
     pub metric: Option<Metric>,
@@ -75,7 +76,13 @@ pub struct SweepArgs {
     #[arg(long, value_name = "1,2,4", value_delimiter = ',')]
     pub threads: Option<Vec<usize>>,
     /// Workloads to run
-    #[arg(long, value_name = "A,B", value_delimiter = ',', default_values_t = Workload::ALL, value_enum)]
+    #[arg(
+        long,
+        value_name = "A,B",
+        value_delimiter = ',',
+        default_value = "build,search,mixed,write-heavy",
+        value_enum
+    )]
     pub workloads: Vec<Workload>,
     /// Links per node and level; twice as many on level 0
     #[arg(long, value_name = "M", default_value_t = 16)]
@@ -83,14 +90,14 @@ pub struct SweepArgs {
     /// Beam width while inserting
     #[arg(long, value_name = "EF", default_value_t = 200)]
     pub ef_construction: usize,
-    /// Beam widths of searches; mixed workloads use the smallest from 64 up
-    #[arg(long, value_name = "16,32", value_delimiter = ',', default_value = "16,32,64,128")]
-    pub ef: Vec<usize>,
+    /// Beam widths of searches; mixed workloads use the smallest from 64 up [default: 16,32,64,128, as far as k permits]
+    #[arg(long, value_name = "16,32", value_delimiter = ',')]
+    pub ef: Option<Vec<usize>>,
     /// Neighbours to ask for
     #[arg(long, value_name = "K", default_value_t = 10)]
     pub k: usize,
-    /// Length of a timed window (a build takes what it takes; a mixed window ends early when all vectors are in)
-    #[arg(long, value_name = "S", default_value_t = 0.4)]
+    /// Length of a timed window in seconds (a build takes what it takes; a mixed window ends early when all vectors are in)
+    #[arg(long, value_name = "S", default_value_t = 0.4, allow_negative_numbers = true)]
     pub seconds: f64,
     /// How often every point is measured; the table shows medians
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
@@ -101,48 +108,56 @@ pub struct SweepArgs {
     /// Where workers run
     #[arg(long, value_name = "POLICY", default_value = "compact")]
     pub pin: Placement,
-    /// Where to write the results [default: results/NAME.json, by the name of the data set]
+    /// Where to write the results [default: results/<data set>.json]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Start over, even if the file holds rows of this sweep
     #[arg(long)]
     pub fresh: bool,
-    /// No progress bar
+    /// Print the table alone: neither a progress bar nor what will be done
     #[arg(long, short)]
     pub quiet: bool,
 }
 
 impl SweepArgs {
-    /// The data, with ground truth for k.
+    /// The data, with the ground truth that they came with, if any.
     ///
     /// # Errors
-    /// Data that cannot be read or generated; a stop on request.
-    pub fn dataset(&self, stop: &AtomicBool) -> Result<Dataset> {
-        let mut dataset = match (self.generate, &self.dataset) {
-            (Some(kind), _) => self.generated(kind)?,
-            (None, Some(path)) => load(
-                path,
-                &LoadOptions {
+    /// Data that cannot be read or generated.
+    pub fn dataset(&self) -> Result<Dataset> {
+        match (self.generate, &self.dataset) {
+            (Some(kind), _) => {
+                let _spinner = progress::spinner("generating data".into(), self.quiet);
+                self.generated(kind)
+            }
+            (None, Some(path)) => {
+                let _spinner = progress::spinner(format!("reading {}", path.display()), self.quiet);
+                let options = LoadOptions {
                     queries: self.queries.clone(),
                     truth: self.truth.clone(),
                     metric: self.metric,
                     limit: self.n,
                     query_limit: self.query_count,
-                },
-            )?,
-            (None, None) if self.n.is_some() || self.query_count.is_some() => {
-                bail!("--n and --query-count go with --dataset or --generate; the embedded set is used whole")
+                };
+                Ok(load(path, &options)?)
             }
-            (None, None) => embedded(),
-        };
-        let watch = Watch { progress: &|_, _| (), cancel: stop };
-        let source = dataset.ensure_truth(self.k, TruthCache::of_user().as_ref(), watch)?;
-        if let TruthSource::Computed { not_cached: Some(why) } = source {
-            eprintln!(
-                "note: the exact neighbours were computed, but cannot be kept for the next time: {why}"
-            );
+            (None, None) => Ok(embedded()),
         }
-        Ok(dataset)
+    }
+
+    /// Makes sure that `dataset` knows the exact neighbours for k.
+    ///
+    /// # Errors
+    /// A stop on request.
+    pub fn ensure_truth(&self, dataset: &mut Dataset, stop: &AtomicBool) -> Result<()> {
+        let source =
+            progress::watched("exact neighbours, kept for the next time", self.quiet, stop, |watch| {
+                dataset.ensure_truth(self.k, TruthCache::of_user().as_ref(), watch)
+            })?;
+        if let TruthSource::Computed { not_cached: Some(why) } = source {
+            eprintln!("note: the exact neighbours will be computed again the next time: {why}");
+        }
+        Ok(())
     }
 
     fn generated(&self, kind: Generate) -> Result<Dataset> {
@@ -154,7 +169,7 @@ impl SweepArgs {
         };
         Ok(match kind {
             Generate::Uniform => uniform(&shape)?,
-            Generate::Clustered => clustered(&shape, self.intrinsic)?,
+            Generate::Clustered => clustered(&shape, self.intrinsic.unwrap_or(self.dim.min(16)))?,
         })
     }
 }

@@ -4,6 +4,7 @@
 //! - `strategies`: the one place where strategy types are erased: once per session, never inside a measured window.
 //! - `session`: builds an index with pinned workers and measures the workloads on it.
 //! - `workers`: a barrier in, a shared stop flag out.
+//! - `estimate`: how long the rest takes.
 //! - `latency`: one histogram per worker and kind of operation.
 //!
 //! A *session* is one strategy at one thread count in one block. It measures the build, then searches on what was built,
@@ -11,6 +12,7 @@
 //! machine that drifts hurts all of them alike.
 
 mod args;
+mod estimate;
 mod latency;
 mod plan;
 mod session;
@@ -19,22 +21,25 @@ mod workers;
 mod workload;
 
 pub use args::SweepArgs;
-pub use plan::Plan;
+pub use plan::{MAX_BLOCKS, Plan};
 pub use strategies::{ALL, Strategy};
 pub use workload::Workload;
 
 use crate::data::Dataset;
 use crate::machine::{Machine, build_info};
-use crate::record::{self, Key, Writer};
+use crate::progress;
+use crate::record::{self, Claim, Key, Writer};
 use crate::{report, summary};
 use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use estimate::{Estimate, Work, spoken};
+use indicatif::ProgressBar;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use session::Bench;
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 /// How a sweep ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,55 +55,115 @@ pub enum Outcome {
 /// # Errors
 /// Flags that do not fit, data that cannot be read, a result file that cannot be written.
 pub fn run(args: &SweepArgs, stop: &AtomicBool) -> Result<Outcome> {
+    // All that can fail comes before the data, which may be large, or before the truth, which may take minutes.
+    Plan::check(args)?;
     let machine = Machine::detect();
-    let dataset = args.dataset(stop)?;
+    let mut dataset = args.dataset()?;
     let plan = Plan::new(args, &machine, &dataset)?;
-    let mut writer = Writer::open(&plan.out, describe(&plan, &machine, &dataset)?, args.fresh)?;
-    let bench = Bench::new(&plan, &machine, &dataset, stop);
-    let progress = progress(plan.keys().count(), args.quiet);
-    let resumed = plan.keys().filter(|key| writer.done().contains(key)).count();
-    progress.inc(resumed as u64);
-    if resumed > 0 {
-        progress.suspend(|| eprintln!("resuming {}: {resumed} rows are there", plan.out.display()));
+    if args.out.is_none() {
+        plan.make_default_folder()?;
     }
-    let outcome = blocks(&plan, &bench, &mut writer, &progress)?;
+    let _claim = Claim::of(&plan.out)?;
+    args.ensure_truth(&mut dataset, stop)?;
+    let mut writer = Writer::open(&plan.out, describe(&plan, &machine, &dataset)?, args.fresh)?;
+    if !args.quiet {
+        announce(&plan, &dataset, &writer);
+    }
+    let bench = Bench::new(&plan, &machine, &dataset, stop);
+    let progress = progress::rows(plan.keys().count() as u64, args.quiet);
+    progress.set_position(writer.document().rows.len() as u64);
+    let outcome = blocks(args, &plan, &bench, &mut writer, &progress)?;
     progress.finish_and_clear();
     finish(&plan, &writer, outcome)?;
     Ok(outcome)
 }
 
-fn blocks(plan: &Plan, bench: &Bench<'_>, writer: &mut Writer, progress: &ProgressBar) -> Result<Outcome> {
-    for block in 0..plan.blocks {
-        let mut sessions: Vec<_> = plan.sessions().collect();
-        let mut order = rand::rngs::StdRng::seed_from_u64(plan.seed ^ (block as u64) << 32);
-        sessions.shuffle(&mut order);
-        for (strategy, threads) in sessions {
-            let missing: BTreeSet<Key> = plan
-                .session_keys(strategy, threads, block)
-                .filter(|key| !writer.done().contains(key))
-                .collect();
-            if missing.is_empty() {
-                continue;
-            }
-            progress.set_message(format!(
-                "block {}/{}: {} x{threads}",
-                block + 1,
-                plan.blocks,
-                strategy.name()
-            ));
-            let mut rows = Ok(());
-            let ended = strategy.session(bench, threads, block, &missing, &mut |row| {
-                progress.inc(1);
-                rows = rows_or(std::mem::replace(&mut rows, Ok(())), || writer.push(row).map_err(Into::into));
-                rows.is_ok()
-            });
-            rows?;
-            if ended == Outcome::Interrupted {
-                return Ok(Outcome::Interrupted);
-            }
+/// What is about to happen, in one line, and in another that the build is the wrong one.
+fn announce(plan: &Plan, dataset: &Dataset, writer: &Writer) {
+    if cfg!(debug_assertions) {
+        eprintln!(
+            "warning: this build has debug assertions, so its timings mean nothing; build it with --release"
+        );
+    }
+    let (rows, done) = (plan.keys().count(), writer.document().rows.len());
+    let file = plan.out.display();
+    if done == rows {
+        return eprintln!("all {rows} rows are in {file} already; measure them again with --fresh");
+    }
+    let resumed = if done > 0 { format!(", {done} of them there already") } else { String::new() };
+    let listed: Vec<String> = plan.threads.iter().map(ToString::to_string).collect();
+    eprintln!(
+        "measuring {} ({} x {}): {} strategies on {} threads, {} workloads, {} blocks: {rows} rows{resumed}, to {file}; \
+         Ctrl-C stops, the same command goes on",
+        dataset.name(),
+        dataset.len(),
+        dataset.dim(),
+        plan.strategies.len(),
+        listed.join(", "),
+        plan.workloads.len(),
+        plan.blocks,
+    );
+}
+
+/// The sessions of a block in its order, with the rows of each that are missing.
+fn missing(
+    plan: &Plan,
+    block: usize,
+    done: &BTreeSet<Key>,
+) -> Vec<(&'static dyn Strategy, usize, BTreeSet<Key>)> {
+    let mut sessions: Vec<_> = plan.sessions().collect();
+    let mut order = rand::rngs::StdRng::seed_from_u64(plan.seed ^ (block as u64) << 32);
+    sessions.shuffle(&mut order);
+    let missing = sessions.into_iter().map(|(strategy, threads)| {
+        let keys = plan.session_keys(strategy, threads, block).filter(|key| !done.contains(key));
+        (strategy, threads, keys.collect::<BTreeSet<Key>>())
+    });
+    missing.filter(|(.., keys)| !keys.is_empty()).collect()
+}
+
+fn blocks(
+    args: &SweepArgs,
+    plan: &Plan,
+    bench: &Bench<'_>,
+    writer: &mut Writer,
+    progress: &ProgressBar,
+) -> Result<Outcome> {
+    let todo: Vec<_> = (0..plan.blocks)
+        .flat_map(|block| {
+            missing(plan, block, writer.done()).into_iter().map(move |session| (block, session))
+        })
+        .collect();
+    let work: Vec<Work> = todo.iter().map(|(_, (s, threads, keys))| bench.work(*s, *threads, keys)).collect();
+    let mut estimate = Estimate::default();
+    for (number, (block, (strategy, threads, keys))) in todo.iter().enumerate() {
+        let rest = if number == 0 { "first session".into() } else { to_go(&estimate, &work[number..]) };
+        if number == 1 && !args.quiet {
+            progress.suspend(|| eprintln!("{rest}"));
         }
+        progress.set_message(format!(
+            "{rest}: block {}/{}, {} x{threads}",
+            block + 1,
+            plan.blocks,
+            strategy.name()
+        ));
+        let begin = Instant::now();
+        let mut rows = Ok(());
+        let ended = strategy.session(bench, *threads, *block, keys, &mut |row| {
+            progress.inc(1);
+            rows = rows_or(std::mem::replace(&mut rows, Ok(())), || writer.push(row).map_err(Into::into));
+            rows.is_ok()
+        });
+        rows?;
+        if ended == Outcome::Interrupted {
+            return Ok(Outcome::Interrupted);
+        }
+        estimate.learn(work[number], begin.elapsed());
     }
     Ok(Outcome::Complete)
+}
+
+fn to_go(estimate: &Estimate, rest: &[Work]) -> String {
+    format!("about {} to go", spoken(estimate.of(rest.iter().copied())))
 }
 
 /// Keeps the first error.
@@ -139,33 +204,24 @@ fn describe(plan: &Plan, machine: &Machine, dataset: &Dataset) -> Result<record:
     })
 }
 
-/// A bar where a terminal is, nothing where none is.
-fn progress(rows: usize, quiet: bool) -> ProgressBar {
-    let hidden = quiet || !std::io::stderr().is_terminal();
-    let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let style =
-        ProgressStyle::with_template("{bar:30} {pos}/{len} rows, {elapsed} gone, about {eta} to go  {msg}");
-    let bar = ProgressBar::with_draw_target(Some(rows as u64), target);
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
-}
-
 fn finish(plan: &Plan, writer: &Writer, outcome: Outcome) -> Result<()> {
     let document = writer.document();
     if outcome == Outcome::Interrupted {
-        eprintln!(
-            "stopped; {} of {} rows are in {}. The same command goes on from there.",
-            document.rows.len(),
-            plan.keys().count(),
-            plan.out.display()
-        );
+        let (rows, file) = (document.rows.len(), plan.out.display());
+        if rows == 0 {
+            eprintln!("stopped before the first row; nothing was written");
+        } else {
+            let all = plan.keys().count();
+            eprintln!("stopped; {rows} of {all} rows are in {file}; the same command goes on from there");
+        }
         return Ok(());
     }
     let summary = summary::Summary::of(document);
     let text = report::tables(document, &summary, &summary.workloads(), std::io::stdout().is_terminal());
     let file = plan.out.display();
     crate::output::print(&format!(
-        "{text}\nResults: {file}\nTables again: hnsw-lab report {file}\nScaling curves, recall curves, memory bars: hnsw-lab plot {file}\n"
+        "{text}\nResults: {file}\nTables again: hnsw-lab report {file}\nScaling curves, recall curves, memory bars: hnsw-lab plot {file}\n\
+         Is all of it sound: hnsw-lab verify {file}\n"
     ))
     .context("cannot write to standard output")
 }

@@ -4,10 +4,10 @@ use super::strategies::{ALL, Strategy, by_name};
 use super::{SweepArgs, Workload};
 use crate::data::Dataset;
 use crate::machine::{Machine, Placement};
-use crate::record::{self, Key};
+use crate::record::{self, Key, RecordError};
 use anyhow::{Result, bail, ensure};
 use hnsw_core::error::MAX_EF;
-use hnsw_core::graph::GraphConfig;
+use hnsw_core::graph::MAX_M;
 use hnsw_core::hnsw::IndexConfig;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,54 +41,75 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Checks everything that can be checked before anything is measured.
+    /// Checks what can be checked without the data.
     ///
     /// # Errors
     /// Names the flag that does not fit, and what would.
-    pub fn new(args: &SweepArgs, machine: &Machine, dataset: &Dataset) -> Result<Plan> {
-        let mut efs = args.ef.clone();
-        efs.sort_unstable();
-        efs.dedup();
-        let mut threads = args.threads.clone().unwrap_or_else(|| powers_of_two(machine.allowed_cores));
-        threads.sort_unstable();
-        threads.dedup();
-        let mut workloads = args.workloads.clone();
-        workloads.sort_unstable();
-        workloads.dedup();
-        ensure!(!threads.contains(&0), "--threads has a 0; a trial needs at least one thread");
+    pub fn check(args: &SweepArgs) -> Result<()> {
         ensure!(
-            threads.iter().all(|&t| t <= MAX_THREADS),
-            "--threads goes up to {MAX_THREADS}; the machine has {} cores for this process",
-            machine.allowed_cores
+            args.generate.is_some()
+                || args.dataset.is_some()
+                || (args.n.is_none() && args.query_count.is_none()),
+            "--n and --query-count go with --dataset or --generate; the embedded set is used whole"
         );
-        ensure!(args.k > 0, "--k is 0; ask for at least one neighbour");
-        ensure!(args.k <= dataset.len(), "--k is {}, but there are only {} vectors", args.k, dataset.len());
-        for ef in &efs {
+        strategies(&args.strategies)?;
+        for &threads in args.threads.iter().flatten() {
             ensure!(
-                (args.k..=MAX_EF).contains(ef),
+                (1..=MAX_THREADS).contains(&threads),
+                "--threads has {threads}; each count must be from 1 to {MAX_THREADS}"
+            );
+        }
+        ensure!((1..=MAX_EF).contains(&args.k), "--k is {}; it must be from 1 to {MAX_EF}", args.k);
+        for &ef in args.ef.iter().flatten() {
+            ensure!(
+                (args.k..=MAX_EF).contains(&ef),
                 "--ef has {ef}; each must be from k ({}) to {MAX_EF}",
                 args.k
             );
         }
-        ensure!(args.blocks > 0, "--blocks is 0; measure at least one block");
         ensure!(
-            args.seconds.is_finite() && (0.01..=3600.0).contains(&args.seconds),
+            (1..=MAX_BLOCKS).contains(&args.blocks),
+            "--blocks is {}; it must be from 1 to {MAX_BLOCKS}",
+            args.blocks
+        );
+        ensure!(
+            (0.01..=3600.0).contains(&args.seconds),
             "--seconds is {}; a window lasts from 0.01 to 3600 seconds",
             args.seconds
         );
         ensure!(
             (1..=MAX_EF).contains(&args.ef_construction),
-            "--ef-construction is {}; it must be from 1 to {MAX_EF}",
+            "--ef-construction is {}; it must be from 1 to {MAX_EF} (200 suits most data)",
             args.ef_construction
         );
-        GraphConfig::new(args.m).check()?;
+        ensure!(
+            (2..=MAX_M).contains(&args.m),
+            "--m is {}; it must be from 2 to {MAX_M} (16 suits most data)",
+            args.m
+        );
+        Ok(())
+    }
+
+    /// Makes a plan of flags that passed [`Plan::check`].
+    ///
+    /// # Errors
+    /// Names the flag that does not fit the data.
+    pub fn new(args: &SweepArgs, machine: &Machine, dataset: &Dataset) -> Result<Plan> {
+        let (rows, name) = (dataset.len(), dataset.name());
+        let efs = distinct(args.ef.clone().unwrap_or_else(|| default_efs(args.k)));
+        let threads = distinct(args.threads.clone().unwrap_or_else(|| powers_of_two(machine.allowed_cores)));
+        let workloads = distinct(args.workloads.clone());
+        ensure!(
+            args.k <= rows,
+            "--k is {}, but {name} has only {rows} vectors; ask for fewer neighbours",
+            args.k
+        );
         let mixed_ef =
             efs.iter().copied().find(|&ef| ef >= 64).or(efs.last().copied()).unwrap_or(args.k.max(64));
         let mixed = workloads.iter().any(|w| w.mix().is_some());
         ensure!(
-            !mixed || dataset.len() >= 10,
-            "mixed workloads need at least 10 vectors, not {}",
-            dataset.len()
+            !mixed || rows >= MIN_MIXED,
+            "mixed workloads need at least {MIN_MIXED} vectors, and {name} has {rows}; leave them out with --workloads build,search"
         );
         Ok(Plan {
             strategies: strategies(&args.strategies)?,
@@ -114,6 +135,15 @@ impl Plan {
                 .clone()
                 .unwrap_or_else(|| PathBuf::from(format!("results/{}.json", file_name(dataset.name())))),
         })
+    }
+
+    /// Makes the folder of the default place.
+    ///
+    /// # Errors
+    /// When the present folder cannot be written to.
+    pub fn make_default_folder(&self) -> Result<(), RecordError> {
+        let made = self.out.parent().map_or(Ok(()), std::fs::create_dir_all);
+        made.map_err(|error| RecordError::Unwritable { path: self.out.clone(), error })
     }
 
     /// What each block runs.
@@ -175,8 +205,30 @@ impl Plan {
     }
 }
 
+/// Below this a mixed workload has nothing to insert.
+const MIN_MIXED: usize = 10;
+
+/// The most repetitions of a point.
+pub const MAX_BLOCKS: usize = 10_000;
+
 /// The most threads of a trial.
 const MAX_THREADS: usize = 4096;
+
+/// Beam widths where none are given.
+const DEFAULT_EFS: [usize; 4] = [16, 32, 64, 128];
+
+/// Those of the default beam widths that are wide enough for `k`; multiples of it if none is.
+fn default_efs(k: usize) -> Vec<usize> {
+    let enough: Vec<usize> = DEFAULT_EFS.into_iter().filter(|&ef| ef >= k).collect();
+    if enough.is_empty() { [k, 2 * k, 4 * k].map(|ef| ef.min(MAX_EF)).to_vec() } else { enough }
+}
+
+/// Ascending, each once.
+fn distinct<T: Ord>(mut values: Vec<T>) -> Vec<T> {
+    values.sort_unstable();
+    values.dedup();
+    values
+}
 
 /// 1, 2, 4, … and the number of cores itself.
 fn powers_of_two(cores: usize) -> Vec<usize> {
@@ -225,6 +277,14 @@ mod tests {
     fn an_unknown_strategy_is_named_with_those_that_exist() {
         let Err(error) = strategies(&["fine".into(), "finest".into()]) else { panic!("accepted") };
         assert!(error.to_string().contains("`finest`") && error.to_string().contains("lockfree"), "{error}");
+    }
+
+    #[test]
+    fn default_beams_are_wide_enough() {
+        assert_eq!(default_efs(10), DEFAULT_EFS);
+        assert_eq!(default_efs(50), [64, 128]);
+        assert_eq!(default_efs(200), [200, 400, 800]);
+        assert_eq!(default_efs(MAX_EF), [MAX_EF; 3]);
     }
 
     #[test]
