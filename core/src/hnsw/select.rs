@@ -86,7 +86,14 @@ impl Addition {
                 out.copy_from(links);
                 out.push(added);
             }
-            None => *evaluations += self.prune(links, added, out, vectors, selection),
+            None => {
+                *evaluations += self.prune(links, added, out, vectors, selection);
+                // As many links as before and not the new one: the list as it was, in another order.
+                let gained = out.iter().any(|link| link.node() == self.target.node());
+                if !gained && out.len() == links.len() {
+                    return Verdict::Keep;
+                }
+            }
         }
         Verdict::Replace
     }
