@@ -108,7 +108,7 @@ pub struct SweepArgs {
     /// Where workers run
     #[arg(long, value_name = "POLICY", default_value = "compact")]
     pub pin: Placement,
-    /// Where to write the results [default: results/<data set>.json]
+    /// Where to write the results [default: results/NAME.json, by the data set's name]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Start over, even if the file holds rows of this sweep
