@@ -281,6 +281,7 @@ mod weakened {
         block_edit: "block-edit", rewrite_rewrite;
         block_again: "block-again", rewrite_rewrite;
         block_read: "block-read", publication;
+        block_read_of_one_that_may_be_freed: "block-read", reuse_under_reader;
         node_publish: "node-publish", publication;
         node_state: "node-state", publication;
         free_push: "free-push", free_list;
