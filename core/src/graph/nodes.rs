@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn threads_that_reserve_at_once_get_different_ids() {
         let nodes = Nodes::new(&GraphConfig::new(4).with_capacity(8_000));
-        let taken = std::sync::Mutex::new(std::collections::BTreeSet::new());
+        let taken = crate::sync::Mutex::new(std::collections::BTreeSet::new());
         std::thread::scope(|s| {
             for _ in 0..4 {
                 s.spawn(|| {
@@ -304,13 +304,13 @@ mod tests {
                             (1..=level(node))
                                 .for_each(|l| assert!(nodes.upper(node, l) < nodes.upper_lists()));
                         }
-                        let mut taken = taken.lock().unwrap();
+                        let mut taken = taken.lock();
                         assert!(taken.insert(first) && taken.insert(second));
                     }
                 });
             }
         });
-        assert_eq!((taken.lock().unwrap().len(), nodes.count()), (8_000, 8_000));
+        assert_eq!((taken.lock().len(), nodes.count()), (8_000, 8_000));
     }
 
     #[test]
