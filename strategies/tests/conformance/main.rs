@@ -8,6 +8,7 @@
 //! | [`exact`] | with ef >= n, the answers of brute force (P4, P5) |
 //! | [`snapshots`] | snapshots under concurrent writers (P7) |
 //! | [`progress`] | who goes on while a writer is suspended in the middle of an insert (P8) |
+//! | [`codecs`] | every codec: recall as of f32, distances to the bit as of f32 if it refines (P4, P5) |
 //! | [`batch`] | batches, errors and limits |
 //! | [`model`] | random sequences of calls against brute force |
 //!
@@ -16,6 +17,7 @@
 
 mod batch;
 mod builds;
+mod codecs;
 mod exact;
 mod hard;
 mod history;
