@@ -1,7 +1,9 @@
 //! Every codec of the list, against F32 and against its own promises.
 
-use hnsw_core::distance::Metric;
-use hnsw_core::vectors::{Codec, F32, Line};
+use hnsw_core::distance::{Metric, bytes};
+use hnsw_core::error::{ConfigError, MAX_COMPONENT, MAX_HALF, VectorError};
+use hnsw_core::vectors::{Codec, F16, F32, Line, Reranked, Sq8};
+use proptest::prelude::*;
 
 const METRICS: [Metric; 3] = [Metric::L2, Metric::InnerProduct, Metric::Cosine];
 
@@ -135,4 +137,171 @@ macro_rules! check_each {
 #[test]
 fn every_codec_keeps_its_promises() {
     hnsw_core::for_each_codec!(check_each);
+}
+
+/// The distance by definition, in f64, of vectors as a codec gives them back.
+fn defined(metric: Metric, a: &[f32], b: &[f32]) -> f64 {
+    let pairs = || a.iter().zip(b).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+    match metric {
+        Metric::L2 => pairs().map(|(a, b)| (a - b) * (a - b)).sum(),
+        Metric::InnerProduct => -pairs().map(|(a, b)| a * b).sum::<f64>(),
+        Metric::Cosine => pairs().map(|(a, b)| (a - b) * (a - b)).sum::<f64>() / 2.0,
+    }
+}
+
+/// Distances of rows are those of what the rows stand for, in units of the metric.
+fn tells_the_distances_of_what_it_keeps<C: Codec>(data: &[f32], dim: usize, relative: f64) {
+    for metric in METRICS {
+        let codec = C::train(dim, metric, data).unwrap();
+        let stored = store_all(&codec, data);
+        let kept: Vec<Vec<f32>> = stored.iter().map(|s| codec.decode(&s.row, &s.rest)).collect();
+        let largest = kept.iter().flatten().fold(0.0, |max: f64, x| max.max(f64::from(x.abs())));
+        for (i, distance) in distances(&codec, &data[..dim], &stored).into_iter().enumerate() {
+            let expected = defined(metric, &kept[0], &kept[i]);
+            let error = (f64::from(distance) - expected).abs();
+            let scale = expected.abs() + largest * largest * dim as f64;
+            assert!(error <= relative * scale, "{} {metric} {dim}-d: {distance} for {expected}", C::NAME);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn distances_are_those_of_what_rows_stand_for(
+        dim in 1usize..=300, seed in any::<u64>(), scale in prop::sample::select(vec![1e-3f32, 1.0, 255.0, 4e4]),
+    ) {
+        let data: Vec<f32> = vectors(dim, 9, seed).iter().map(|x| x * scale).collect();
+        tells_the_distances_of_what_it_keeps::<Sq8>(&data, dim, 1e-5);
+        tells_the_distances_of_what_it_keeps::<F16>(&data, dim, 1e-5);
+    }
+
+    /// A component inside the range is off by half a step at most; one outside is taken to the end of the range.
+    #[test]
+    fn a_byte_is_half_a_step_off_at_most(dim in 1usize..=300, seed in any::<u64>(), scale in 1e-6f32..1e6) {
+        let sample: Vec<f32> = vectors(dim, 300, seed).iter().map(|x| x * scale).collect();
+        let vector: Vec<f32> = vectors(dim, 1, !seed).iter().map(|x| 2.0 * x * scale).collect();
+        for metric in [Metric::L2, Metric::InnerProduct] {
+            let codec = Sq8::train(dim, metric, &sample).unwrap();
+            let step = codec.step();
+            // The range is that of the sample, all but its ends.
+            prop_assert!((0.9..1.1).contains(&(step * 63.0 / scale)) || dim < 8, "step {step}, scale {scale}");
+            let lowest = codec.decode(&vec![Line([0.0; 16]); codec.lines()], &[]);
+            let decoded = codec.decode(&store(&codec, &vector).row, &[]);
+            for ((x, y), low) in vector.iter().zip(decoded).zip(lowest) {
+                let inside = x.clamp(low, low + f32::from(bytes::MAX) * step);
+                prop_assert!((inside - y).abs() <= 0.501 * step, "{x} became {y}, step {step}, range from {low}");
+            }
+        }
+    }
+
+    /// To the nearest of 11 bits, and below the smallest normal number to a multiple of the smallest of all.
+    #[test]
+    fn a_half_is_off_by_its_rounding_at_most(vector in prop::collection::vec(-MAX_HALF..=MAX_HALF, 1..200)) {
+        for scale in [1.0, 1e-3, 1e-9] {
+            let vector: Vec<f32> = vector.iter().map(|x| x * scale).collect();
+            for metric in [Metric::L2, Metric::InnerProduct] {
+                let codec = F16::new(vector.len(), metric).unwrap();
+                let decoded = codec.decode(&store(&codec, &vector).row, &[]);
+                for (x, y) in vector.iter().zip(decoded) {
+                    let most = (x.abs() / 2048.0).max(0.5f32.powi(25));
+                    prop_assert!((x - y).abs() <= most, "{x} became {y}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn halves_refuse_what_they_cannot_hold() {
+    fn check<C: Codec>() {
+        let (mut vector, largest) = (vec![1.0; 70], MAX_HALF.next_up());
+        for (position, x) in [(69, largest), (33, -largest), (5, MAX_COMPONENT)] {
+            vector[position] = x;
+            for metric in [Metric::L2, Metric::InnerProduct] {
+                let refused = C::train(70, metric, &[]).unwrap().check(&vector);
+                assert_eq!(refused, Err(VectorError::TooLargeForHalf { position }), "{}", C::NAME);
+            }
+            // A vector that is scaled to unit length can have any length.
+            assert_eq!(C::train(70, Metric::Cosine, &[]).unwrap().check(&vector), Ok(()));
+        }
+        let codec = C::train(2, Metric::L2, &[]).unwrap();
+        assert_eq!(codec.check(&[MAX_HALF, -MAX_HALF]), Ok(()));
+        assert_eq!(codec.check(&[0.0, f32::NAN]), Err(VectorError::NotFinite { position: 1 }));
+        let stored = store(&codec, &[MAX_HALF, -MAX_HALF]);
+        assert_eq!(codec.decode(&stored.row, &stored.rest), [MAX_HALF, -MAX_HALF]);
+    }
+    check::<F16>();
+    check::<Reranked<F16>>();
+}
+
+#[test]
+fn bytes_need_a_sample() {
+    for metric in METRICS {
+        // None, less than a vector, and none that could be stored.
+        for sample in [&[][..], &[1.0; 2], &[f32::NAN; 3], &[1.0, f32::INFINITY, 0.0]] {
+            assert_eq!(Sq8::train(3, metric, sample).err(), Some(ConfigError::Sample("sq8")));
+            assert_eq!(Reranked::<Sq8>::train(3, metric, sample).err(), Some(ConfigError::Sample("sq8")));
+        }
+        assert_eq!(Sq8::train(0, metric, &[1.0]).err(), Some(ConfigError::Dim(0)));
+        // What cannot be stored teaches nothing; the rest does.
+        let sound = Sq8::train(2, metric, &[1.0, 2.0, 3.0, 4.0]).unwrap();
+        let mixed = Sq8::train(2, metric, &[1.0, 2.0, f32::NAN, 1.0, 3.0, 4.0]).unwrap();
+        assert_eq!(sound.step(), mixed.step());
+    }
+    assert_eq!(Sq8::train(2, Metric::Cosine, &[0.0; 2]).err(), Some(ConfigError::Sample("sq8")));
+}
+
+#[test]
+fn a_sample_without_spread_or_of_any_magnitude_gives_finite_distances() {
+    for metric in METRICS {
+        for x in [0.0, 1.0, -7.5, 1e-12, -1e-20, MAX_COMPONENT, -MAX_COMPONENT] {
+            for dim in [1, 70] {
+                let (constant, opposite) = (vec![x; dim], vec![-x; dim]);
+                for sample in
+                    [constant.clone(), constant.repeat(100), [&constant[..], &opposite[..]].concat()]
+                {
+                    let Ok(codec) = Sq8::train(dim, metric, &sample) else {
+                        assert!(metric == Metric::Cosine && x == 0.0);
+                        continue;
+                    };
+                    let vectors = [&constant[..], &vec![1.0; dim], &vec![-MAX_COMPONENT; dim]];
+                    let usable: Vec<f32> =
+                        vectors.into_iter().filter(|v| codec.check(v).is_ok()).flatten().copied().collect();
+                    let stored = store_all(&codec, &usable);
+                    for vector in usable.chunks(dim) {
+                        let found = distances(&codec, vector, &stored);
+                        assert!(found.iter().all(|d| d.is_finite()), "{metric} of {x}: {found:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One vector of a sample tells the range of all dimensions together, not that each is constant.
+#[test]
+fn few_vectors_teach_a_scale() {
+    let vector = vectors(100, 1, 3);
+    let codec = Sq8::train(100, Metric::L2, &vector).unwrap();
+    let other = vectors(100, 1, 4);
+    let decoded = codec.decode(&store(&codec, &other).row, &[]);
+    let error = other.iter().zip(&decoded).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+    assert!(error < 0.1, "{error}");
+}
+
+/// Half the squared distance of vectors of unit length is one minus the cosine of their angle.
+#[test]
+fn cosine_is_in_the_units_of_f32() {
+    let data = vectors(100, 50, 5);
+    let exact = F32::new(100, Metric::Cosine).unwrap();
+    let expected = distances(&exact, &data[..100], &store_all(&exact, &data));
+    fn errors<C: Codec>(data: &[f32], expected: &[f32]) -> f32 {
+        let codec = C::train(100, Metric::Cosine, data).unwrap();
+        let found = distances(&codec, &data[..100], &store_all(&codec, data));
+        found.iter().zip(expected).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max)
+    }
+    assert!(errors::<F16>(&data, &expected) < 1e-3);
+    assert!(errors::<Sq8>(&data, &expected) < 1e-2);
 }
