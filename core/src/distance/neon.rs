@@ -77,7 +77,7 @@ unsafe fn block<F: Formula, const LINES: usize, const ROWS: usize, const AHEAD: 
 /// Adds the terms of a quarter of a line.
 #[inline]
 #[target_feature(enable = "neon")]
-fn add_terms<F: Formula>(sum: float32x4_t, q: float32x4_t, r: float32x4_t) -> float32x4_t {
+pub(super) fn add_terms<F: Formula>(sum: float32x4_t, q: float32x4_t, r: float32x4_t) -> float32x4_t {
     if F::DIFFERENCES {
         let difference = vsubq_f32(q, r);
         vfmaq_f32(sum, difference, difference)
