@@ -53,9 +53,9 @@ pub struct Caps {
     /// list before and the list after: with every anchor that is in both; a link that is no anchor may be missing from it or be
     /// in it twice if the rewrite gives it another place (contract P6). What [`Edit::rewrite`] shows is always whole.
     pub whole_lists: bool,
-    /// Searches go on while a thread is suspended in the function of a [rewrite](Edit::rewrite), where the algorithm prunes lists
-    /// (contract P8).
-    pub reads_pass_rewrites: bool,
+    /// The function of a [rewrite](Edit::rewrite), where the algorithm prunes lists, runs while its thread holds nothing: if it is
+    /// suspended there, all others go on (contract P8).
+    pub unlocked_rewrites: bool,
 }
 
 /// Where a commit stands in the order of commits. Strategies without versions return [`Stamp::NONE`].

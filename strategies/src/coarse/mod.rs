@@ -62,7 +62,7 @@ impl Graph for Coarse {
         lock_free_writes: false,
         snapshots: false,
         whole_lists: true,
-        reads_pass_rewrites: false,
+        unlocked_rewrites: false,
     };
 
     type Read<'g> = Session<RwLockReadGuard<'g, Table>>;

@@ -111,7 +111,7 @@ impl Graph for Fine {
         lock_free_writes: false,
         snapshots: false,
         whole_lists: true,
-        reads_pass_rewrites: false,
+        unlocked_rewrites: false,
     };
 
     type Read<'g> = Session<'g, Self, ()>;

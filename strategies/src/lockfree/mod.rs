@@ -99,7 +99,7 @@ impl Graph for LockFree {
         lock_free_writes: true,
         snapshots: false,
         whole_lists: true,
-        reads_pass_rewrites: true,
+        unlocked_rewrites: true,
     };
 
     type Read<'g> = Read<'g>;

@@ -178,7 +178,7 @@ impl Graph for Mvcc {
         lock_free_writes: false,
         snapshots: true,
         whole_lists: true,
-        reads_pass_rewrites: true,
+        unlocked_rewrites: false,
     };
 
     type Read<'g> = Read<'g>;

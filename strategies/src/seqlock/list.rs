@@ -5,10 +5,10 @@
 //! - I2: slots are stored only by the thread that made the version odd.
 //!
 //! # Synchronisation
-//! - `version-end` (Release) with `version-begin` (Acquire): whoever sees a version sees its links, and the rows and the lists
-//!   of the nodes that they lead to.
+//! - `version-end` (Release) with `version-begin` (Acquire): whoever sees a version sees its links.
 //! - `version-claim-fence` (Release) with `version-check-fence` (Acquire): whoever copied a link of a later version sees, when
-//!   it looks again, that the version has changed.
+//!   it looks again, that the version has changed. By both pairs, whoever copied a link sees the row and the lists of its target:
+//!   its writer had written them before the claim, or had met the target itself.
 //!
 //! The recipe is that of Boehm, *Can seqlocks get along with programming language memory models?* (MSPC 2012).
 
@@ -45,7 +45,7 @@ impl<'a> List<'a> {
     /// Copies the list and returns its version. None if a rewrite was under way; then `to` holds nothing of use.
     #[inline(always)]
     pub(super) fn read(self, to: &mut LinkBuf) -> Option<Version> {
-        // Acquire [version-begin]: pairs with Release [version-end]; the links of the version, and what they lead to.
+        // Acquire [version-begin]: pairs with Release [version-end]; the links of the version.
         let version = self.version.load(Ordering::Acquire);
         if !version.is_multiple_of(2) {
             return None;
@@ -81,7 +81,7 @@ impl<'a> List<'a> {
         stores.next().into_iter().for_each(store);
         midway();
         stores.for_each(store);
-        // Release [version-end]: pairs with Acquire [version-begin]; the links, and what they lead to.
+        // Release [version-end]: pairs with Acquire [version-begin]; the links.
         self.version.store(writing.wrapping_add(1), Ordering::Release);
         true
     }

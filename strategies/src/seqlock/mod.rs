@@ -138,7 +138,7 @@ impl Graph for SeqLock {
         lock_free_writes: false,
         snapshots: false,
         whole_lists: true,
-        reads_pass_rewrites: true,
+        unlocked_rewrites: true,
     };
 
     type Read<'g> = Session<'g, Self, ()>;

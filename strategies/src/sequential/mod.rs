@@ -49,7 +49,7 @@ impl Graph for Sequential {
         lock_free_writes: false,
         snapshots: false,
         whole_lists: true,
-        reads_pass_rewrites: false,
+        unlocked_rewrites: false,
     };
 
     type Read<'g> = Session<MutexGuard<'g, Table>>;

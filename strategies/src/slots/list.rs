@@ -11,16 +11,16 @@ pub(super) fn empty() -> AtomicU32 {
 /// Copies a list that may change meanwhile.
 #[inline(always)]
 pub(super) fn read(row: &[AtomicU32], to: &mut LinkBuf) {
-    // Relaxed [slot-read]: the fence below orders what is found through the links.
+    // Relaxed [slots-read]: the fence below orders what is found through the links.
     to.fill(row.len(), |i| Link::from_bits(row[i].load(Ordering::Relaxed)));
-    // Acquire [slot-read-fence]: pairs with Release [slot-write]; the rows and the lists of the nodes that the links lead to,
+    // Acquire [slots-read-fence]: pairs with Release [slots-write]; the rows and the lists of the nodes that the links lead to,
     // and the anchors that were written before these links.
     fence(Ordering::Acquire);
 }
 
 /// Copies a list that does not change, because the caller holds its lock.
 pub(super) fn read_locked(row: &[AtomicU32], to: &mut LinkBuf) {
-    // Relaxed [slot-read-locked]: ordered by the lock of the list.
+    // Relaxed [slots-read-locked]: ordered by the lock of the list.
     to.fill(row.len(), |i| Link::from_bits(row[i].load(Ordering::Relaxed)));
 }
 
@@ -68,7 +68,7 @@ pub(super) fn arrange(now: &[Link], out: &[Link], next: &mut LinkBuf) {
 /// unless the new anchor that takes its slot was itself where the link goes.
 pub(super) fn replace(row: &[AtomicU32], now: &[Link], next: &[Link], mut midway: impl FnMut()) {
     let mut store = |slot: usize, link: Link| {
-        // Release [slot-write]: pairs with Acquire [slot-read-fence]; the row and the lists of the target, which this thread
+        // Release [slots-write]: pairs with Acquire [slots-read-fence]; the row and the lists of the target, which this thread
         // wrote or met, and the anchors of this list that were there before.
         row[slot].store(link.to_bits(), Ordering::Release);
         midway();

@@ -20,7 +20,7 @@
 //! - I5: rows and locks exist for all lists of a node once its reserve returned.
 //!
 //! # Synchronisation
-//! - `slot-write` (Release) with `slot-read-fence` (Acquire): whoever meets a link sees the row and the lists of its target:
+//! - `slots-write` (Release) with `slots-read-fence` (Acquire): whoever meets a link sees the row and the lists of its target:
 //!   the writer of the link had written them, or had met the target itself. By the same pair it sees the anchors that the
 //!   writer had written or seen. With I3: whoever was told of a node, by a link or by the return of its insert, finds in
 //!   every list of the path of anchors to it the slots before the anchor filled, and the anchor.
@@ -129,7 +129,7 @@ impl Graph for Slots {
         lock_free_writes: false,
         snapshots: false,
         whole_lists: false,
-        reads_pass_rewrites: true,
+        unlocked_rewrites: true,
     };
 
     type Read<'g> = Session<'g, Self, ()>;
