@@ -44,9 +44,9 @@ pub struct Fine {
 
 /// Copies a list whose lock the caller holds.
 #[inline(always)]
-fn copy_list(slots: &[AtomicU32], cap: usize, to: &mut LinkBuf) {
+fn copy_list(slots: &[AtomicU32], to: &mut LinkBuf) {
     // Relaxed [fine-slot-read]: ordered by the lock of the list.
-    to.fill(cap, |i| Link::from_bits(slots[i].load(Ordering::Relaxed)));
+    to.fill(slots, |slot| Link::from_bits(slot.load(Ordering::Relaxed)));
 }
 
 impl InPlace for Fine {
@@ -67,7 +67,7 @@ impl InPlace for Fine {
         // Bounding the row before the lock is taken keeps the checks out of the copy.
         let row = &self.slots.row(place)[..cap];
         let _held = Held::take(&self.locks.row(place)[0], &self.waits);
-        copy_list(row, cap, to);
+        copy_list(row, to);
     }
 
     fn rewrite(
@@ -82,7 +82,7 @@ impl InPlace for Fine {
         out.clear();
         // Unlocks when it goes out of scope, also if `f` panics; nothing is written before `f` has returned.
         let _held = Held::take(&self.locks.row(place)[0], &self.waits);
-        copy_list(row, cap, list);
+        copy_list(row, list);
         let verdict = f(list, out);
         if verdict == Verdict::Replace {
             assert!(out.len() <= cap, "{} links at {at:?}, which holds {cap}", out.len());

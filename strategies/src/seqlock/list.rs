@@ -52,7 +52,7 @@ impl<'a> List<'a> {
         }
         // Relaxed [version-slot]: `version-begin` orders it after the version, `version-check-fence` shows whether it is of a
         // later one.
-        to.fill(self.slots.len(), |i| Link::from_bits(!self.slots[i].load(Ordering::Relaxed)));
+        to.fill(self.slots, |slot| Link::from_bits(!slot.load(Ordering::Relaxed)));
         // Acquire [version-check-fence]: pairs with Release [version-claim-fence]; if a link above is of a later version, the
         // load below sees that the version has changed.
         fence(Ordering::Acquire);

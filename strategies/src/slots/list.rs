@@ -12,7 +12,7 @@ pub(super) fn empty() -> AtomicU32 {
 #[inline(always)]
 pub(super) fn read(row: &[AtomicU32], to: &mut LinkBuf) {
     // Relaxed [slots-read]: the fence below orders what is found through the links.
-    to.fill(row.len(), |i| Link::from_bits(row[i].load(Ordering::Relaxed)));
+    to.fill(row, |slot| Link::from_bits(slot.load(Ordering::Relaxed)));
     // Acquire [slots-read-fence]: pairs with Release [slots-write]; the rows and the lists of the nodes that the links lead to,
     // and the anchors that were written before these links.
     fence(Ordering::Acquire);
@@ -21,7 +21,7 @@ pub(super) fn read(row: &[AtomicU32], to: &mut LinkBuf) {
 /// Copies a list that does not change, because the caller holds its lock.
 pub(super) fn read_locked(row: &[AtomicU32], to: &mut LinkBuf) {
     // Relaxed [slots-read-locked]: ordered by the lock of the list.
-    to.fill(row.len(), |i| Link::from_bits(row[i].load(Ordering::Relaxed)));
+    to.fill(row, |slot| Link::from_bits(slot.load(Ordering::Relaxed)));
 }
 
 /// Writes to `next` the links of `out`, in an order that moves as few links as it can if `now` is what is stored:
