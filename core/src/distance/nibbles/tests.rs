@@ -31,7 +31,7 @@ fn coded(layout: Layout, scale: f32, generator: &mut Generator) -> Coded {
         bias: generator.float(),
     };
     // Now and then, all codes are the greatest: the largest sums.
-    let full = generator.next() % 4 == 0;
+    let full = generator.next().is_multiple_of(4);
     let codes: Vec<u8> =
         (0..layout.dim()).map(|_| if full { 15 } else { (generator.next() % 16) as u8 }).collect();
     let mut lines = vec![Line([0.0; 16]); layout.lines()];
@@ -112,7 +112,7 @@ proptest! {
         let mut generator = Generator(seed);
         let rows: Vec<Coded> = (0..count).map(|_| coded(layout, scale, &mut generator)).collect();
         let from = coded(layout, scale, &mut generator);
-        let extreme = generator.next() % 4 == 0;
+        let extreme = generator.next().is_multiple_of(4);
         let bytes: Vec<i8> = (0..dim)
             .map(|_| if extreme { 127 } else { (generator.next() % 255) as i8 })
             .collect();

@@ -19,12 +19,11 @@ fn halves(vector: &[f32]) -> [Vec<Line>; 2] {
     let whole = floats(vector);
     let mut planes = [(); 2].map(|()| Vec::with_capacity(whole.len() / 2));
     for two in whole.chunks(2) {
-        let mut words = [[0u32; LANES]; 2];
-        for j in 0..LANES {
-            let (first, second) = (split(two[0].0[j]), split(two[1].0[j]));
-            words[0][j] = u32::from(first.0) | u32::from(second.0) << 16;
-            words[1][j] = u32::from(first.1) | u32::from(second.1) << 16;
-        }
+        let word = |first: u16, second: u16| u32::from(first) | u32::from(second) << 16;
+        let words: [[u32; LANES]; 2] = [
+            core::array::from_fn(|j| word(split(two[0].0[j]).0, split(two[1].0[j]).0)),
+            core::array::from_fn(|j| word(split(two[0].0[j]).1, split(two[1].0[j]).1)),
+        ];
         for (plane, words) in planes.iter_mut().zip(words) {
             plane.push(Line(words.map(f32::from_bits)));
         }
