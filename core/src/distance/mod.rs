@@ -21,6 +21,8 @@ pub mod half;
 mod isa;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+pub mod nibbles;
+pub mod planes;
 mod scalar;
 
 use core::fmt;

@@ -21,12 +21,16 @@
 
 mod codec;
 mod f16;
+mod lvq4;
 mod reranked;
+mod split;
 mod sq8;
 
 pub use codec::{Codec, F32, check_vector};
 pub use f16::F16;
+pub use lvq4::{Lvq4, Lvq4Query};
 pub use reranked::{Lossy, Reranked};
+pub use split::Split;
 pub use sq8::Sq8;
 
 use crate::graph::NodeId;
@@ -171,7 +175,10 @@ macro_rules! for_each_codec {
             ("f16", $crate::vectors::F16),
             ("f16+f32", $crate::vectors::Reranked<$crate::vectors::F16>),
             ("sq8", $crate::vectors::Sq8),
-            ("sq8+f32", $crate::vectors::Reranked<$crate::vectors::Sq8>)
+            ("sq8+f32", $crate::vectors::Reranked<$crate::vectors::Sq8>),
+            ("split", $crate::vectors::Split),
+            ("lvq4", $crate::vectors::Lvq4),
+            ("lvq4+f32", $crate::vectors::Reranked<$crate::vectors::Lvq4>)
         }
     };
 }
