@@ -9,8 +9,7 @@
 //! ```
 //!
 //! `HNSW_BENCH_DATA` is a folder with `base.bvecs`, `query.bvecs` and `gt.ivecs` (L2); without it, the data set that is part of
-//! the project is used. `HNSW_BENCH_EFC` is ef_construction (100). `HNSW_ISA=scalar` shows the portable decoder, beside portable
-//! distances.
+//! the project is used. `HNSW_BENCH_EFC` is ef_construction (100).
 
 use hnsw_core::distance::{Isa, Metric};
 use hnsw_core::graph::{Graph, MemoryReport};

@@ -42,15 +42,15 @@ impl LinkBuf {
         self.len = links.len();
     }
 
-    /// Makes the list `len` links long and lends all slots, for the caller to write the first `len`.
+    /// Makes the list `len` links long and lends it, for the caller to write.
     ///
     /// # Panics
     /// When `len` is above [`LinkBuf::CAPACITY`].
     #[inline]
-    pub(super) fn resize(&mut self, len: usize) -> &mut [Link; Self::CAPACITY] {
-        assert!(len <= Self::CAPACITY, "a list of {len} links");
+    pub(super) fn resize(&mut self, len: usize) -> &mut [Link] {
+        let links = &mut self.links[..len];
         self.len = len;
-        &mut self.links
+        links
     }
 
     /// Replaces the contents by `slot(0), slot(1), …` up to, and without, the first [`Link::NIL`], at most `slots` of

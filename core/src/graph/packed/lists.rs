@@ -3,14 +3,16 @@
 //! Two bytes for each list, and eight for every [`BLOCK`] of them: a list begins at the base of its block plus its offset,
 //! and ends where the next one begins.
 
-use super::bits::{Decoder, LONGEST, PADDING, Stream, Writer};
+use super::bits::{PADDING, Stream, Writer};
 use crate::distance::prefetch;
-use crate::graph::{LinkBuf, NodeId, Stage};
+use crate::graph::{LinkBuf, MAX_M, NodeId, Stage};
 use core::ops::Range;
 
 /// Lists that share a base.
 const BLOCK: usize = 1 << BLOCK_BITS;
 const BLOCK_BITS: u32 = 7;
+/// The longest list of any graph.
+const LONGEST: usize = 2 * MAX_M;
 
 // The offset of the last list of a block fits.
 const _: () = assert!((BLOCK - 1) * LONGEST <= u16::MAX as usize);
@@ -61,11 +63,11 @@ impl Builder {
     }
 
     /// The lists that were pushed.
-    pub(super) fn finish(self, decoder: Decoder) -> Lists {
+    pub(super) fn finish(self) -> Lists {
         Lists {
             bases: self.bases.into_boxed_slice(),
             offsets: self.offsets.into_boxed_slice(),
-            stream: self.writer.finish(decoder),
+            stream: self.writer.finish(),
         }
     }
 }

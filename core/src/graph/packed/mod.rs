@@ -46,7 +46,6 @@ mod tests;
 
 use super::{At, Entry, Level, LinkBuf, MAX_LEVEL, MemoryReport, NodeId, NodeState, Stage, View};
 use crate::graph::Link;
-use bits::Decoder;
 use lists::{Builder, Lists};
 use members::Members;
 
@@ -85,11 +84,6 @@ impl Packed {
     /// # Panics
     /// When the view breaks its contract: a list longer than any graph permits.
     pub fn freeze(view: &impl View) -> Packed {
-        Self::freeze_for(view, Decoder::choose)
-    }
-
-    /// As [`Packed::freeze`], with a decoder that is chosen by the width of node numbers.
-    fn freeze_for(view: &impl View, decoder: impl FnOnce(u32) -> Decoder) -> Packed {
         // In this order, for the reasons that the head of the module gives: entry point, states, lists.
         let entry = view.entry();
         let count = view.node_count();
@@ -97,7 +91,6 @@ impl Packed {
         let published =
             |node: NodeId| matches!(states.get(node.index()), Some(NodeState::Live | NodeState::Tombstone));
         let width = (usize::BITS - count.saturating_sub(1).leading_zeros()).max(1);
-        let decoder = decoder(width);
         let mut buf = LinkBuf::new();
         let mut pack = |owners: &[NodeId], level: Level| {
             let mut lists = Builder::new(owners.len(), width);
@@ -106,7 +99,7 @@ impl Packed {
                     if published(owner) { view.links(At::new(owner, level), &mut buf) } else { &[] };
                 lists.push(links.iter().map(|link| link.node()).filter(|to| published(*to)));
             }
-            lists.finish(decoder)
+            lists.finish()
         };
         let mut owners: Vec<NodeId> = (0..count).map(node).collect();
         let base = pack(&owners, 0);

@@ -1,4 +1,3 @@
-use super::bits::Decoder;
 use super::*;
 use proptest::prelude::*;
 
@@ -111,42 +110,34 @@ impl View for Model {
     fn prefetch(&self, _at: At, _stage: Stage) {}
 }
 
-/// Everything that a view shows of `model`, against what the frozen graph shows, with every decoder.
+/// Everything that a view shows of a model, against what the frozen graph shows.
 fn check(shape: Shape) {
     let model = Model::draw(shape);
-    let mut decoders = Vec::new();
-    Packed::freeze_for(&model, |width| {
-        decoders = Decoder::available(width);
-        assert!(shape.nodes <= 1 << width && (width == 1 || shape.nodes > 1 << (width - 1)), "{width} bits");
-        Decoder::Portable
-    });
-    for decoder in decoders {
-        let packed = Packed::freeze_for(&model, |_| decoder);
-        assert_eq!(packed.entry(), model.entry());
-        assert_eq!(packed.node_count(), model.node_count());
-        assert_eq!(packed.may_have_tombstones(), model.may_have_tombstones());
-        assert_eq!(packed.state(node(shape.nodes)), NodeState::Free);
-        let (mut buf, mut unused) = (LinkBuf::new(), LinkBuf::new());
-        for owner in (0..shape.nodes).map(node) {
-            assert_eq!(packed.state(owner), model.state(owner), "{shape:?}: {owner}");
-            if !model.published(owner) {
-                assert_eq!((packed.level(owner), packed.links(At::base(owner), &mut buf)), (0, &[][..]));
-                continue;
+    let packed = Packed::freeze(&model);
+    assert_eq!(packed.entry(), model.entry());
+    assert_eq!(packed.node_count(), model.node_count());
+    assert_eq!(packed.may_have_tombstones(), model.may_have_tombstones());
+    assert_eq!(packed.state(node(shape.nodes)), NodeState::Free);
+    let (mut buf, mut unused) = (LinkBuf::new(), LinkBuf::new());
+    for owner in (0..shape.nodes).map(node) {
+        assert_eq!(packed.state(owner), model.state(owner), "{shape:?}: {owner}");
+        if !model.published(owner) {
+            assert_eq!((packed.level(owner), packed.links(At::base(owner), &mut buf)), (0, &[][..]));
+            continue;
+        }
+        assert_eq!(packed.level(owner), model.level(owner), "{shape:?}: {owner}");
+        for level in 0..=model.level(owner) {
+            let at = At::new(owner, level);
+            for stage in [Stage::Far, Stage::Near] {
+                packed.prefetch(at, stage);
             }
-            assert_eq!(packed.level(owner), model.level(owner), "{shape:?}: {owner}");
-            for level in 0..=model.level(owner) {
-                let at = At::new(owner, level);
-                for stage in [Stage::Far, Stage::Near] {
-                    packed.prefetch(at, stage);
-                }
-                let expected: Vec<Link> = model
-                    .links(at, &mut unused)
-                    .iter()
-                    .filter(|link| model.published(link.node()))
-                    .map(|link| Link::to(link.node()))
-                    .collect();
-                assert_eq!(packed.links(at, &mut buf), expected, "{decoder:?}, {shape:?}: {at:?}");
-            }
+            let expected: Vec<Link> = model
+                .links(at, &mut unused)
+                .iter()
+                .filter(|link| model.published(link.node()))
+                .map(|link| Link::to(link.node()))
+                .collect();
+            assert_eq!(packed.links(at, &mut buf), expected, "{shape:?}: {at:?}");
         }
     }
 }
