@@ -12,7 +12,7 @@ pub struct Full {
 }
 
 /// A parameter of an index is out of range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// M.
@@ -27,6 +27,14 @@ pub enum ConfigError {
     /// Dimension.
     #[error("the dimension is {0}; it must be from 1 to {max}", max = MAX_DIM)]
     Dim(usize),
+    /// alpha.
+    #[error("alpha is {0}; it must be from 1 to 2 (1 is the rule of the HNSW paper)")]
+    Alpha(f32),
+    /// The codec learns from data and was given none that it can use.
+    #[error(
+        "the codec {0} learns its scale from data: make the index with a sample of vectors like those to come"
+    )]
+    Sample(&'static str),
 }
 
 /// The largest ef and ef_construction.
@@ -39,6 +47,9 @@ pub const MAX_DIM: usize = 1 << 16;
 /// squared Euclidean distance is at most 65,536 x (2 x 10^15)^2 = 2.7 x 10^35 and an inner product at most 65,536 x 10^30 =
 /// 6.6 x 10^34; `f32::MAX` is 3.4 x 10^38. No partial sum overflows to infinity, so none is a NaN.
 pub const MAX_COMPONENT: f32 = 1e15;
+
+/// The largest number that is a half float.
+pub const MAX_HALF: f32 = 65_504.0;
 
 /// A vector cannot be stored or searched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -61,6 +72,12 @@ pub enum VectorError {
     /// The magnitude of a component is above [`MAX_COMPONENT`]: a distance could overflow.
     #[error("component {position} of the vector is above {max:e} in magnitude, so distances could overflow", max = MAX_COMPONENT)]
     TooLarge {
+        /// The first such component.
+        position: usize,
+    },
+    /// The magnitude of a component is above [`MAX_HALF`], and the codec keeps half floats.
+    #[error("component {position} of the vector is above {max} in magnitude, the most that a half float holds", max = MAX_HALF)]
+    TooLargeForHalf {
         /// The first such component.
         position: usize,
     },
