@@ -1,7 +1,7 @@
 //! An index for searching alone, on a graph in as few bytes as it takes.
 
 use super::search::Neighbor;
-use super::{Index, IndexSnapshot, Scratch, search_view};
+use super::{Index, IndexSnapshot, Scratch, search_view, search_view_each, vectors_memory};
 use crate::error::SearchError;
 use crate::graph::{Graph, MemoryReport, NodeId, NodeState, Packed, Snapshots, View};
 use crate::hnsw::scratch::with_local;
@@ -66,6 +66,21 @@ impl<C: Codec> PackedIndex<C> {
         search_view(&self.graph, &self.vectors, query, k, ef, scratch)
     }
 
+    /// As [`Index::search_each_with`].
+    ///
+    /// # Errors
+    /// As [`Index::search_each_with`].
+    pub fn search_each_with(
+        &self,
+        queries: &[f32],
+        k: usize,
+        ef: usize,
+        scratch: &mut Scratch<C>,
+        found: impl FnMut(usize, &[Neighbor]),
+    ) -> Result<(), SearchError> {
+        search_view_each(&self.graph, &self.vectors, queries, (k, ef), scratch, found)
+    }
+
     /// True if `node` was live when the graph was packed.
     pub fn contains(&self, node: NodeId) -> bool {
         self.graph.state(node) == NodeState::Live
@@ -90,15 +105,9 @@ impl<C: Codec> PackedIndex<C> {
     /// Exact bytes by category, scratch excepted. The vectors are counted as if they were this index's alone; rows that the
     /// index added after it was packed are slack.
     pub fn memory(&self) -> MemoryReport {
-        let raw = self.node_count() * self.vectors.codec().dim() * size_of::<f32>();
         // The store lies behind two counts.
         let store = 2 * size_of::<usize>() + size_of::<Vectors<C>>();
-        let vectors = MemoryReport {
-            vectors_bytes: raw,
-            slack_bytes: self.vectors.allocated_bytes().saturating_sub(raw),
-            fixed_bytes: size_of::<Self>() + store + self.vectors.spine_bytes(),
-            ..Default::default()
-        };
-        self.graph.memory() + vectors
+        let own = MemoryReport { fixed_bytes: size_of::<Self>() + store, ..Default::default() };
+        self.graph.memory() + vectors_memory(&self.vectors, self.node_count()) + own
     }
 }

@@ -3,8 +3,8 @@
 use crate::support::{Random, index, race, sift, stranded};
 use hnsw_core::distance::Metric;
 use hnsw_core::graph::check::Health;
-use hnsw_core::graph::{At, Graph, GraphConfig, LinkBuf, NodeId, NodeState, Snapshots, View};
-use hnsw_core::hnsw::{Index, IndexConfig};
+use hnsw_core::graph::{At, Graph, GraphConfig, Link, LinkBuf, NodeId, NodeState, Snapshots, View};
+use hnsw_core::hnsw::{Index, IndexConfig, Scratch};
 use hnsw_core::sync::{AtomicBool, Mutex, Ordering, thread};
 use std::collections::HashSet;
 
@@ -49,6 +49,16 @@ pub fn a_packed_copy_answers_as_its_source<G: Graph>() {
             }
         };
         check("as it was packed");
+        let queries: Vec<f32> = sift().queries[..60].concat();
+        let mut each = vec![Vec::new(); 60];
+        packed
+            .search_each_with(&queries, 10, 64, &mut Scratch::new(), |query, answer| {
+                each[query] = answer.to_vec()
+            })
+            .unwrap();
+        for (query, answer) in sift().queries.iter().zip(&each) {
+            assert_eq!(answer, &packed.search(query, 10, 64).unwrap(), "{metric}, several in flight");
+        }
         later.iter().for_each(|row| {
             index.insert(row).unwrap();
         });
@@ -172,9 +182,8 @@ pub fn a_packed_snapshot_is_that_snapshot<G: Snapshots>() {
                 }
                 for level in 0..=graph.level(node) {
                     let at = At::new(node, level);
-                    let nodes = |links: &[hnsw_core::graph::Link]| -> Vec<NodeId> {
-                        links.iter().map(|link| link.node()).collect()
-                    };
+                    let nodes =
+                        |links: &[Link]| -> Vec<NodeId> { links.iter().map(|link| link.node()).collect() };
                     let (left, right) = (graph.links(at, &mut of_packed), view.links(at, &mut of_source));
                     assert_eq!(nodes(left), nodes(right), "{copy}: {at:?}");
                 }
