@@ -112,8 +112,8 @@ fn beside_writers<G: Graph>(index: &Index<G>, body: impl Fn(&Mutex<Done>) + Sync
             return;
         }
         let mut random = Random(thread as u64);
-        // Relaxed [packed-test-stop]: as above.
         for round in 0.. {
+            // Relaxed [packed-test-stop]: as above.
             if stop.load(Ordering::Relaxed) {
                 return;
             }
