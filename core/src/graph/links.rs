@@ -42,6 +42,17 @@ impl LinkBuf {
         self.len = links.len();
     }
 
+    /// Makes the list `len` links long and lends it, for the caller to write.
+    ///
+    /// # Panics
+    /// When `len` is above [`LinkBuf::CAPACITY`].
+    #[inline]
+    pub(super) fn resize(&mut self, len: usize) -> &mut [Link] {
+        let links = &mut self.links[..len];
+        self.len = len;
+        links
+    }
+
     /// Replaces the contents by what `read` gives for the slots of `row`, up to, and without, the first [`Link::NIL`].
     ///
     /// Slots are read in order. A few may be read behind the first `NIL`: there is no branch on each, because

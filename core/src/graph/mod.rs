@@ -24,6 +24,7 @@ mod links;
 mod memory;
 mod node;
 mod nodes;
+mod packed;
 
 pub mod check;
 
@@ -33,6 +34,7 @@ pub use links::LinkBuf;
 pub use memory::MemoryReport;
 pub use node::{At, Entry, Level, Link, NodeId, NodeState};
 pub use nodes::Nodes;
+pub use packed::Packed;
 
 use crate::error::{ConfigError, Full};
 
