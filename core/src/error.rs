@@ -12,7 +12,7 @@ pub struct Full {
 }
 
 /// A parameter of an index is out of range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// M.
@@ -27,6 +27,14 @@ pub enum ConfigError {
     /// Dimension.
     #[error("the dimension is {0}; it must be from 1 to {max}", max = MAX_DIM)]
     Dim(usize),
+    /// alpha.
+    #[error("alpha is {0}; it must be from 1 to 2 (1 is the rule of the HNSW paper)")]
+    Alpha(f32),
+    /// The codec learns from data and was given none that it can use.
+    #[error(
+        "the codec {0} learns its scale from data: make the index with a sample of vectors like those to come"
+    )]
+    Sample(&'static str),
 }
 
 /// The largest ef and ef_construction.

@@ -3,8 +3,10 @@
 /// Bytes by category. Every byte that is allocated and not freed is in exactly one of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryReport {
-    /// Vector rows in use.
+    /// Vectors in use, without padding.
     pub vectors_bytes: usize,
+    /// Codes that repeat vectors in short, so that searches read less.
+    pub codes_bytes: usize,
     /// Adjacency storage of nodes in use, all levels, with the empty slots inside their lists.
     pub links_bytes: usize,
     /// Allocated for growth and not yet used by any node or row.
@@ -31,9 +33,10 @@ impl MemoryReport {
         self.vectors_bytes + self.overhead()
     }
 
-    /// Everything that is not vector rows in use.
+    /// Everything that is not vectors in use.
     pub fn overhead(&self) -> usize {
-        self.links_bytes
+        self.codes_bytes
+            + self.links_bytes
             + self.slack_bytes
             + self.levels_bytes
             + self.sync_bytes
@@ -55,6 +58,7 @@ impl core::ops::Add for MemoryReport {
     fn add(self, o: MemoryReport) -> MemoryReport {
         MemoryReport {
             vectors_bytes: self.vectors_bytes + o.vectors_bytes,
+            codes_bytes: self.codes_bytes + o.codes_bytes,
             links_bytes: self.links_bytes + o.links_bytes,
             slack_bytes: self.slack_bytes + o.slack_bytes,
             levels_bytes: self.levels_bytes + o.levels_bytes,

@@ -29,6 +29,7 @@ use super::scratch::Scratch;
 use super::search::Searcher;
 use super::select::{Addition, LinkKind};
 use super::{Index, Neighbor};
+use crate::distance::Metric;
 use crate::error::InsertError;
 use crate::graph::{At, Edit, Entry, Graph, Level, Link, LinkBuf, NodeId, Verdict, View};
 use crate::vectors::Codec;
@@ -68,6 +69,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
                     level,
                     self.config.ef_construction,
                     self.config.m,
+                    self.alpha(),
                 )
             };
             let done = match planned {
@@ -158,6 +160,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
             kind,
             anchor_limit: self.anchor_limit(),
             cap: self.graph_config().cap(level),
+            alpha: self.alpha(),
         };
         let mut offered = true;
         let Scratch { selection, evaluations, .. } = scratch;
@@ -191,11 +194,8 @@ impl<G: Graph, C: Codec> Index<G, C> {
             let mut path = vec![start];
             let mut links = LinkBuf::new();
             while let Some(at) = path.pop() {
-                let mut distance = [0.0];
-                // SAFETY: `at` was met in the graph, and the query was prepared by this codec.
-                unsafe { self.vectors.codec().distances(query, &[self.vectors.row(at)], &mut distance) };
+                let candidate = Candidate::new(self.distance(query, at), at);
                 scratch.evaluations += 1;
-                let candidate = Candidate::new(distance[0], at);
                 if self.link_back(edit, node, candidate, 0, LinkKind::Anchor, scratch) {
                     return;
                 }
@@ -210,6 +210,23 @@ impl<G: Graph, C: Codec> Index<G, C> {
         }
     }
 
+    /// The distance by which neighbours are chosen, from a prepared query to a node that was met in the graph.
+    fn distance(&self, query: &C::Query, node: NodeId) -> f32 {
+        let (row, rest, mut distance) = (self.vectors.row(node), self.vectors.rest(node), [0.0]);
+        // SAFETY: the node was met in the graph, and the query was prepared by this codec.
+        unsafe {
+            match C::COARSE {
+                true => self.vectors.codec().refined(query, &[row], &[rest], &mut distance),
+                false => self.vectors.codec().distances(query, &[row], &mut distance),
+            }
+        }
+        distance[0]
+    }
+
+    fn alpha(&self) -> f32 {
+        if self.config.metric == Metric::InnerProduct { 1.0 } else { self.config.alpha }
+    }
+
     /// The most anchors in a list: half of it, so that the other half is free for what the heuristic wants; but three, one to
     /// the nearest neighbour and two to children, so that the tree can branch.
     fn anchor_limit(&self) -> usize {
@@ -220,7 +237,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
 impl<V: View, C: Codec> Searcher<'_, V, C> {
     /// Chooses the neighbours of a new node of this level, into `scratch.forward`. Returns the entry point that the search
     /// started from; `None` if the graph is empty.
-    fn plan(&mut self, level: Level, ef_construction: usize, m: usize) -> Option<Entry> {
+    fn plan(&mut self, level: Level, ef_construction: usize, m: usize, alpha: f32) -> Option<Entry> {
         let entry = self.view.entry()?;
         let mut at = self.start(entry);
         for l in (level + 1..=entry.level).rev() {
@@ -236,11 +253,15 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
                 self.scratch.visited.insert(candidate.node());
             }
             self.beam::<false>(l);
+            if C::COARSE {
+                self.refine(ef_construction);
+            }
             let scratch = &mut *self.scratch;
+            let found = if C::COARSE { &scratch.refined } else { scratch.pool.sorted() };
             scratch.selection.candidates.clear();
-            scratch.selection.candidates.extend_from_slice(scratch.pool.sorted());
+            scratch.selection.candidates.extend_from_slice(found);
             scratch.selection.kept.clear();
-            scratch.evaluations += scratch.selection.keep_diverse(self.vectors, m);
+            scratch.evaluations += scratch.selection.keep_diverse(self.vectors, m, alpha);
             scratch.forward[l as usize].clone_from(&scratch.selection.kept);
         }
         Some(entry)

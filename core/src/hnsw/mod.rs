@@ -45,6 +45,11 @@ pub struct IndexConfig {
     pub m: usize,
     /// Candidates kept while searching for the neighbours of a new node. More is slower and better.
     pub ef_construction: usize,
+    /// How much nearer to a chosen neighbour than to the node itself a candidate must be to be left out: with 1 (the rule of
+    /// the HNSW paper) any nearer, with more only `alpha` times nearer, so that more and longer links stay (the rule of Vamana;
+    /// Subramanya et al., "DiskANN", 2019, for distances as the metric tells them, so squared ones for L2). From 1 to 2; taken
+    /// as 1 for [`Metric::InnerProduct`], whose distances have no ratio.
+    pub alpha: f32,
     /// The most nodes that the index will ever hold. Memory is taken as it fills; a true bound saves the growth slack.
     pub capacity: usize,
     /// Seed of the level draw.
@@ -52,9 +57,9 @@ pub struct IndexConfig {
 }
 
 impl IndexConfig {
-    /// M = 16, ef_construction = 200, no bound on the number of nodes.
+    /// M = 16, ef_construction = 200, alpha = 1, no bound on the number of nodes.
     pub const fn new(dim: usize, metric: Metric) -> Self {
-        IndexConfig { dim, metric, m: 16, ef_construction: 200, capacity: MAX_NODES, seed: 42 }
+        IndexConfig { dim, metric, m: 16, ef_construction: 200, alpha: 1.0, capacity: MAX_NODES, seed: 42 }
     }
 }
 
@@ -70,14 +75,26 @@ impl<G: Graph, C: Codec> Index<G, C> {
     /// An empty index.
     ///
     /// # Errors
-    /// When a parameter is out of range.
+    /// When a parameter is out of range, or the codec needs a sample (see [`Index::trained`]).
     pub fn new(config: IndexConfig) -> Result<Self, ConfigError> {
+        Self::trained(config, &[])
+    }
+
+    /// An empty index whose codec learns from `sample`: a row-major array of vectors that are like those to come, some
+    /// thousands if possible. They are not inserted.
+    ///
+    /// # Errors
+    /// When a parameter is out of range, or the codec cannot use the sample.
+    pub fn trained(config: IndexConfig, sample: &[f32]) -> Result<Self, ConfigError> {
         let shape = GraphConfig { m: config.m, capacity: config.capacity };
         shape.check()?;
         if config.ef_construction == 0 || config.ef_construction > MAX_EF {
             return Err(ConfigError::EfConstruction(config.ef_construction));
         }
-        let codec = C::new(config.dim, config.metric)?;
+        if !(1.0..=2.0).contains(&config.alpha) {
+            return Err(ConfigError::Alpha(config.alpha));
+        }
+        let codec = C::train(config.dim, config.metric, sample)?;
         Ok(Index {
             config,
             levels: Levels::new(config.m, config.seed),
@@ -168,11 +185,13 @@ impl<G: Graph, C: Codec> Index<G, C> {
     /// Exact bytes by category, scratch excepted (see [`Scratch::bytes`]).
     pub fn memory(&self) -> MemoryReport {
         let rows = self.node_count();
-        let raw = rows * self.config.dim * size_of::<f32>();
+        let codec = self.vectors.codec();
+        let (vectors_bytes, codes_bytes) = (rows * codec.vector_bytes(), rows * codec.code_bytes());
         let vectors = MemoryReport {
-            vectors_bytes: raw,
+            vectors_bytes,
+            codes_bytes,
             // Another thread may have taken ids and not yet made room for their rows.
-            slack_bytes: self.vectors.allocated_bytes().saturating_sub(raw),
+            slack_bytes: self.vectors.allocated_bytes().saturating_sub(vectors_bytes + codes_bytes),
             fixed_bytes: size_of::<Self>() + self.vectors.spine_bytes(),
             ..Default::default()
         };
@@ -202,9 +221,9 @@ fn search_view<'s, V: View, C: Codec>(
     check_k_ef(k, ef)?;
     vectors.codec().check(query)?;
     let query = scratch.prepare(vectors.codec(), query);
-    Searcher { view, vectors, query: &query, scratch }.nearest(ef);
+    let mut searcher = Searcher { view, vectors, query: &query, scratch };
+    searcher.nearest(ef);
+    searcher.answer(k, ef);
     scratch.query = Some(query);
-    scratch.answers.clear();
-    scratch.answers.extend(scratch.pool.sorted().iter().take(k).map(|c| Neighbor::from(*c)));
     Ok(&scratch.answers)
 }

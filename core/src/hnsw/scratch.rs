@@ -14,6 +14,7 @@ use std::collections::BinaryHeap;
 pub(super) struct Gather {
     pub nodes: Vec<NodeId>,
     pub rows: Vec<*const Line>,
+    pub rests: Vec<*const Line>,
     pub distances: Vec<f32>,
 }
 
@@ -27,13 +28,14 @@ impl Gather {
         Gather {
             nodes: vec![NodeId::new(0); room],
             rows: vec![core::ptr::null(); room],
+            rests: vec![core::ptr::null(); room],
             distances: vec![0.0; room],
         }
     }
 
     fn bytes(&self) -> usize {
         self.nodes.capacity() * size_of::<NodeId>()
-            + self.rows.capacity() * size_of::<*const Line>()
+            + (self.rows.capacity() + self.rests.capacity()) * size_of::<*const Line>()
             + self.distances.capacity() * size_of::<f32>()
     }
 }
@@ -51,6 +53,8 @@ pub struct Scratch<C: Codec> {
     pub(super) gather: Gather,
     /// The prepared query, while no search has taken it.
     pub(super) query: Option<C::Query>,
+    /// The candidates that were refined.
+    pub(super) refined: Vec<Candidate>,
     pub(super) answers: Vec<Neighbor>,
     /// The lists of a new node, by level.
     pub(super) forward: Vec<Vec<Candidate>>,
@@ -82,6 +86,7 @@ impl<C: Codec> Scratch<C> {
             links: LinkBuf::new(),
             gather: Gather::new(),
             query: None,
+            refined: Vec::new(),
             answers: Vec::new(),
             forward: vec![Vec::new(); MAX_LEVEL as usize + 1],
             selection: Selection {
@@ -117,6 +122,7 @@ impl<C: Codec> Scratch<C> {
         let candidates = self.forward.iter().map(Vec::capacity).sum::<usize>()
             + self.selection.candidates.capacity()
             + self.selection.kept.capacity()
+            + self.refined.capacity()
             + self.detours.capacity();
         size_of::<Self>()
             + self.visited.bytes()

@@ -16,9 +16,6 @@ pub struct Neighbor {
     pub distance: f32,
 }
 
-/// Rows whose lines are fetched before the kernel starts; the kernel fetches those behind them.
-const ROWS_AHEAD: usize = crate::distance::LOOKAHEAD;
-
 /// One search in one session: the view it reads, the rows it compares, the query, the scratch it fills.
 pub(super) struct Searcher<'a, V: View, C: Codec> {
     pub view: &'a V,
@@ -46,6 +43,39 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
             self.scratch.detours.push(Reverse(at));
         }
         if filtered { self.beam::<true>(0) } else { self.beam::<false>(0) }
+    }
+
+    /// Leaves the `k` nearest of the pool, which a search with `ef` has filled, in `scratch.answers`.
+    pub fn answer(&mut self, k: usize, ef: usize) {
+        if C::REFINES {
+            self.refine(self.vectors.codec().shortlist(k, ef));
+        }
+        let Scratch { answers, pool, refined, .. } = &mut *self.scratch;
+        let sorted = if C::REFINES { refined } else { pool.sorted() };
+        answers.clear();
+        answers.extend(sorted.iter().take(k).map(|candidate| Neighbor::from(*candidate)));
+    }
+
+    /// Leaves the first `count` candidates of the pool in `scratch.refined`, sorted by their refined distances.
+    pub fn refine(&mut self, count: usize) {
+        let Scratch { pool, refined, gather, evaluations, .. } = &mut *self.scratch;
+        refined.clear();
+        let sorted = &pool.sorted()[..count.min(pool.sorted().len())];
+        // The gather holds as many rows as a list has links.
+        for chunk in sorted.chunks(gather.rows.len()) {
+            for (i, candidate) in chunk.iter().enumerate() {
+                gather.rows[i] = self.vectors.row(candidate.node());
+                gather.rests[i] = self.vectors.rest(candidate.node());
+            }
+            let (rows, rests) = (&gather.rows[..chunk.len()], &gather.rests[..chunk.len()]);
+            // SAFETY: every node came from the view, as in `compare`.
+            unsafe { self.vectors.codec().refined(self.query, rows, rests, &mut gather.distances) };
+            refined.extend(
+                chunk.iter().zip(&gather.distances).map(|(c, distance)| Candidate::new(*distance, c.node())),
+            );
+        }
+        *evaluations += sorted.len() as u64;
+        refined.sort_unstable();
     }
 
     /// The entry point as a candidate.
@@ -128,11 +158,11 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
     /// Fills `gather.distances` for the first `count` nodes of `gather.nodes`.
     #[inline(always)]
     fn compare(&mut self, count: usize) {
-        let lines = self.vectors.codec().lines();
+        let (lines, lookahead) = (self.vectors.codec().lines(), self.vectors.codec().lookahead());
         let gather = &mut self.scratch.gather;
         for (i, (row, node)) in gather.rows[..count].iter_mut().zip(&gather.nodes).enumerate() {
             *row = self.vectors.row(*node);
-            if i < ROWS_AHEAD {
+            if i < lookahead {
                 (0..lines).for_each(|line| prefetch(row.wrapping_add(line).cast()));
             }
         }

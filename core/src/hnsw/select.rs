@@ -8,21 +8,22 @@ use crate::vectors::{Codec, Line, Vectors};
 
 impl Selection {
     /// Adds to `kept`, until it holds `limit`, those of `candidates` (nearest first) that are nearer to the base than to
-    /// any node kept before them. `kept` may hold nodes already. Returns the number of distances computed.
-    pub fn keep_diverse<C: Codec>(&mut self, vectors: &Vectors<C>, limit: usize) -> u64 {
+    /// any node kept before them, by less than a factor of `alpha`. `kept` may hold nodes already. Returns the number of
+    /// distances computed.
+    pub fn keep_diverse<C: Codec>(&mut self, vectors: &Vectors<C>, limit: usize, alpha: f32) -> u64 {
         self.kept_rows.clear();
-        self.kept_rows.extend(self.kept.iter().map(|c| vectors.row(c.node())));
+        self.kept_rows.extend(self.kept.iter().map(|c| vectors.fine_row(c.node())));
         let mut evaluations = 0;
         for candidate in &self.candidates {
             if self.kept.len() >= limit {
                 break;
             }
-            let row = vectors.row(candidate.node());
+            let row = vectors.fine_row(candidate.node());
             let crowded = self.kept_rows.chunks(8).any(|rows| {
                 evaluations += rows.len() as u64;
                 // SAFETY: both rows belong to nodes that were met in the graph.
                 unsafe { vectors.codec().distances_between(row, rows, &mut self.distances) };
-                self.distances[..rows.len()].iter().any(|d| *d < candidate.distance())
+                self.distances[..rows.len()].iter().any(|d| alpha * *d < candidate.distance())
             });
             if !crowded {
                 self.kept.push(*candidate);
@@ -43,6 +44,8 @@ pub(super) struct Addition {
     pub anchor_limit: usize,
     /// The most links in the list.
     pub cap: usize,
+    /// See [`Selection::keep_diverse`].
+    pub alpha: f32,
 }
 
 /// How a link is added.
@@ -109,8 +112,8 @@ impl Addition {
     ) -> u64 {
         let rows: &mut Vec<*const Line> = &mut selection.kept_rows;
         rows.clear();
-        rows.extend(links.iter().map(|link| vectors.row(link.node())));
-        let owner = vectors.row(self.owner);
+        rows.extend(links.iter().map(|link| vectors.fine_row(link.node())));
+        let owner = vectors.fine_row(self.owner);
         // SAFETY: the owner and the targets of its links were met in the graph.
         unsafe { vectors.codec().distances_between(owner, rows, &mut selection.distances) };
         let distances = selection.distances[..links.len()].iter().copied();
@@ -123,7 +126,7 @@ impl Addition {
         }
         selection.candidates.sort_unstable();
         let anchors = selection.kept.len();
-        let evaluations = selection.keep_diverse(vectors, self.cap);
+        let evaluations = selection.keep_diverse(vectors, self.cap, self.alpha);
         out.clear();
         for (i, kept) in selection.kept.iter().enumerate() {
             out.push(if i < anchors { Link::anchor(kept.node()) } else { Link::to(kept.node()) });

@@ -6,8 +6,12 @@ use crate::error::{ConfigError, MAX_COMPONENT, MAX_DIM, VectorError};
 
 /// A way to store vectors in rows of cache lines and to compare them.
 ///
+/// A codec keeps a vector in one row or in two. The first, the *row*, is what searches read at every hop, so it is short. A
+/// codec that [refines](Codec::REFINES) keeps a second, the *rest*, which is read for the last few candidates of a search
+/// only, and makes their distances exact (or better).
+///
 /// The codec is a type parameter of the index, so its calls are direct. Pointers to rows come from
-/// [`Vectors::row`](super::Vectors::row).
+/// [`Vectors::row`](super::Vectors::row) and [`Vectors::rest`](super::Vectors::rest).
 pub trait Codec: Send + Sync + Sized + 'static {
     /// A query, made ready to be compared with rows; kept per thread and overwritten by each query.
     type Query: Send + 'static;
@@ -15,11 +19,19 @@ pub trait Codec: Send + Sync + Sized + 'static {
     /// The name in flags and result documents.
     const NAME: &'static str;
 
-    /// A codec for vectors of `dim` components.
+    /// Whether there is a rest, and [`Codec::refined`] tells better distances than [`Codec::distances`].
+    const REFINES: bool;
+
+    /// Whether rows are too coarse to choose neighbours by: then inserts refine their candidates, and compare rests with
+    /// each other instead of rows. Only codecs that refine may be coarse.
+    const COARSE: bool = false;
+
+    /// A codec for vectors of `dim` components. `sample` holds some vectors that are like those to come, one after another;
+    /// a codec that learns nothing from data ignores it.
     ///
     /// # Errors
-    /// When the dimension is out of range.
-    fn new(dim: usize, metric: Metric) -> Result<Self, ConfigError>;
+    /// When the dimension is out of range, or the codec needs a sample and gets none that it can use.
+    fn train(dim: usize, metric: Metric, sample: &[f32]) -> Result<Self, ConfigError>;
 
     /// Components of a vector.
     fn dim(&self) -> usize;
@@ -30,17 +42,38 @@ pub trait Codec: Send + Sync + Sized + 'static {
     /// Cache lines of a row.
     fn lines(&self) -> usize;
 
+    /// Cache lines of a rest; 0 if there is none.
+    fn rest_lines(&self) -> usize {
+        0
+    }
+
+    /// How many rows [`Codec::distances`] expects to be on their way to the cache when it is called; it fetches those behind
+    /// them itself.
+    fn lookahead(&self) -> usize {
+        crate::distance::LOOKAHEAD
+    }
+
+    /// Bytes that the vector itself takes in row and rest, without padding and without codes that repeat it.
+    fn vector_bytes(&self) -> usize;
+
+    /// Bytes of codes per vector that repeat in short what the rest holds; 0 if nothing is held twice.
+    fn code_bytes(&self) -> usize {
+        0
+    }
+
     /// Whether `vector` can be stored and searched for.
     ///
     /// # Errors
     /// Names what is wrong with it.
-    fn check(&self, vector: &[f32]) -> Result<(), VectorError>;
+    fn check(&self, vector: &[f32]) -> Result<(), VectorError> {
+        check_vector(vector, self.dim(), self.metric())
+    }
 
-    /// Writes a checked vector into a row that is all zeros.
-    fn encode(&self, vector: &[f32], row: &mut [Line]);
+    /// Writes a checked vector into a row and a rest that are all zeros.
+    fn encode(&self, vector: &[f32], row: &mut [Line], rest: &mut [Line]);
 
-    /// The vector that a row stands for.
-    fn decode(&self, row: &[Line]) -> Vec<f32>;
+    /// The vector that a row and its rest stand for.
+    fn decode(&self, row: &[Line], rest: &[Line]) -> Vec<f32>;
 
     /// A query that [`Codec::prepare`] can overwrite.
     fn query(&self) -> Self::Query;
@@ -48,18 +81,70 @@ pub trait Codec: Send + Sync + Sized + 'static {
     /// Makes a checked vector ready to be compared. `query` may have served another codec of this type, of any dimension.
     fn prepare(&self, vector: &[f32], query: &mut Self::Query);
 
-    /// The distances from a query to each row, into `out[..rows.len()]`.
+    /// The distances from a query to each row, into `out[..rows.len()]`. They may be estimates.
     ///
     /// # Safety
     /// Each pointer leads to a row of this codec that is written and constant (see [`Vectors::row`](super::Vectors::row)),
     /// `query` was prepared by this codec, and `out` is at least as long as `rows`.
     unsafe fn distances(&self, query: &Self::Query, rows: &[*const Line], out: &mut [f32]);
 
-    /// The distances from one stored row to each of others, into `out[..rows.len()]`.
+    /// The distances from one stored vector to each of others, into `out[..rows.len()]`. Pointers are to rests if the codec
+    /// is [coarse](Codec::COARSE), else to rows.
     ///
     /// # Safety
     /// As [`Codec::distances`], for `from` too.
     unsafe fn distances_between(&self, from: *const Line, rows: &[*const Line], out: &mut [f32]);
+
+    /// The best distances that this codec can tell from a query to vectors, given by row and rest, into
+    /// `out[..rows.len()]`. Called only if the codec [refines](Codec::REFINES).
+    ///
+    /// # Safety
+    /// As [`Codec::distances`], for `rests` too, which are as many as `rows` and belong to the same nodes.
+    unsafe fn refined(
+        &self,
+        query: &Self::Query,
+        rows: &[*const Line],
+        rests: &[*const Line],
+        out: &mut [f32],
+    );
+
+    /// How many of the `ef` candidates of a search for `k` to refine: at least `k`, at most `ef`.
+    fn shortlist(&self, k: usize, ef: usize) -> usize;
+}
+
+/// Whether a vector can be stored and searched for under this metric.
+///
+/// # Errors
+/// Names what is wrong with it.
+pub fn check_vector(vector: &[f32], dim: usize, metric: Metric) -> Result<(), VectorError> {
+    if vector.len() != dim {
+        return Err(VectorError::Dim { expected: dim, found: vector.len() });
+    }
+    // One pass without branches; the position is looked for only when there is something to report.
+    if vector.iter().fold(false, |any, &x| any | unusable(x)) {
+        let position = vector.iter().position(|&x| unusable(x)).unwrap_or(0);
+        return Err(match vector[position].is_finite() {
+            true => VectorError::TooLarge { position },
+            false => VectorError::NotFinite { position },
+        });
+    }
+    if metric == Metric::Cosine && norm(vector) < 1e-30 {
+        return Err(VectorError::Zero);
+    }
+    Ok(())
+}
+
+/// What a vector is multiplied by before it is stored or searched for: 1 over its length for [`Metric::Cosine`], else 1.
+pub(super) fn scale(vector: &[f32], metric: Metric) -> f64 {
+    match metric {
+        Metric::Cosine => 1.0 / norm(vector),
+        Metric::L2 | Metric::InnerProduct => 1.0,
+    }
+}
+
+/// Whether a dimension is in range.
+pub(super) fn check_dim(dim: usize) -> Result<(), ConfigError> {
+    if dim == 0 || dim > MAX_DIM { Err(ConfigError::Dim(dim)) } else { Ok(()) }
 }
 
 /// Rows of f32 as they are (unit length for [`Metric::Cosine`]), padded with zeros to whole cache lines.
@@ -70,6 +155,15 @@ pub struct F32 {
 }
 
 impl F32 {
+    /// Rows of `dim` components.
+    ///
+    /// # Errors
+    /// When the dimension is out of range.
+    pub fn new(dim: usize, metric: Metric) -> Result<Self, ConfigError> {
+        check_dim(dim)?;
+        Ok(F32 { dim, kernels: Kernels::new(metric, dim) })
+    }
+
     /// The kernels in use.
     pub fn kernels(&self) -> &Kernels {
         &self.kernels
@@ -77,10 +171,7 @@ impl F32 {
 
     /// Copies `vector` into `to`, scaled to unit length if the metric wants it.
     fn copy(&self, vector: &[f32], to: &mut [Line]) {
-        let scale = match self.kernels.metric() {
-            Metric::Cosine => 1.0 / norm(vector),
-            Metric::L2 | Metric::InnerProduct => 1.0,
-        };
+        let scale = scale(vector, self.kernels.metric());
         for (chunk, line) in vector.chunks(LANES).zip(to) {
             for (x, y) in chunk.iter().zip(&mut line.0) {
                 *y = if scale == 1.0 { *x } else { (f64::from(*x) * scale) as f32 };
@@ -113,12 +204,10 @@ fn unusable(x: f32) -> bool {
 impl Codec for F32 {
     type Query = Box<[Line]>;
     const NAME: &'static str = "f32";
+    const REFINES: bool = false;
 
-    fn new(dim: usize, metric: Metric) -> Result<Self, ConfigError> {
-        if dim == 0 || dim > MAX_DIM {
-            return Err(ConfigError::Dim(dim));
-        }
-        Ok(F32 { dim, kernels: Kernels::new(metric, dim) })
+    fn train(dim: usize, metric: Metric, _sample: &[f32]) -> Result<Self, ConfigError> {
+        F32::new(dim, metric)
     }
 
     fn dim(&self) -> usize {
@@ -133,29 +222,15 @@ impl Codec for F32 {
         self.dim.div_ceil(LANES)
     }
 
-    fn check(&self, vector: &[f32]) -> Result<(), VectorError> {
-        if vector.len() != self.dim {
-            return Err(VectorError::Dim { expected: self.dim, found: vector.len() });
-        }
-        // One pass without branches; the position is looked for only when there is something to report.
-        if vector.iter().fold(false, |any, &x| any | unusable(x)) {
-            let position = vector.iter().position(|&x| unusable(x)).unwrap_or(0);
-            return Err(match vector[position].is_finite() {
-                true => VectorError::TooLarge { position },
-                false => VectorError::NotFinite { position },
-            });
-        }
-        if self.metric() == Metric::Cosine && norm(vector) < 1e-30 {
-            return Err(VectorError::Zero);
-        }
-        Ok(())
+    fn vector_bytes(&self) -> usize {
+        self.dim * size_of::<f32>()
     }
 
-    fn encode(&self, vector: &[f32], row: &mut [Line]) {
+    fn encode(&self, vector: &[f32], row: &mut [Line], _rest: &mut [Line]) {
         self.copy(vector, row);
     }
 
-    fn decode(&self, row: &[Line]) -> Vec<f32> {
+    fn decode(&self, row: &[Line], _rest: &[Line]) -> Vec<f32> {
         let mut all: Vec<f32> = row.iter().flat_map(|line| line.0).collect();
         all.truncate(self.dim);
         all
@@ -187,6 +262,21 @@ impl Codec for F32 {
             self.kernels.many(from.cast(), rows, self.kernels.padded(), out);
         }
     }
+
+    unsafe fn refined(
+        &self,
+        query: &Self::Query,
+        rows: &[*const Line],
+        _rests: &[*const Line],
+        out: &mut [f32],
+    ) {
+        // SAFETY: the caller's promise. Distances to rows are exact already.
+        unsafe { self.distances(query, rows, out) }
+    }
+
+    fn shortlist(&self, k: usize, _ef: usize) -> usize {
+        k
+    }
 }
 
 #[cfg(test)]
@@ -202,7 +292,7 @@ mod tests {
 
     fn encoded(codec: &F32, vector: &[f32]) -> Box<[Line]> {
         let mut row = codec.query();
-        codec.encode(vector, &mut row);
+        codec.encode(vector, &mut row, &mut []);
         row
     }
 
@@ -284,7 +374,7 @@ mod tests {
                 let codec = codec(vector.len(), metric);
                 prop_assert_eq!(codec.check(&vector), Ok(()));
                 let row = encoded(&codec, &vector);
-                prop_assert_eq!(codec.decode(&row), vector.clone());
+                prop_assert_eq!(codec.decode(&row, &[]), vector.clone());
                 let padding = row.iter().flat_map(|line| line.0).skip(vector.len());
                 prop_assert!(padding.into_iter().all(|x| x == 0.0));
             }
@@ -298,7 +388,7 @@ mod tests {
             let vector: Vec<f32> = vector.iter().map(|x| x * scale).collect();
             let codec = codec(vector.len(), Metric::Cosine);
             prop_assume!(codec.check(&vector).is_ok());
-            let length = norm(&codec.decode(&encoded(&codec, &vector)));
+            let length = norm(&codec.decode(&encoded(&codec, &vector), &[]));
             prop_assert!((length - 1.0).abs() < 1e-6, "length {}", length);
         }
 
@@ -311,7 +401,7 @@ mod tests {
             let mut query = codec.query();
             codec.prepare(&first, &mut query);
             codec.prepare(&second, &mut query);
-            prop_assert_eq!(codec.decode(&query), second);
+            prop_assert_eq!(codec.decode(&query, &[]), second);
         }
     }
 }

@@ -21,14 +21,14 @@
 
 mod codec;
 
-pub use codec::{Codec, F32};
+pub use codec::{Codec, F32, check_vector};
 
 use crate::graph::NodeId;
 use crate::segments::Segments;
 use crate::sync::cell::Watches;
 
 /// One cache line of a row.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 pub struct Line(pub [f32; 16]);
 
@@ -37,15 +37,19 @@ pub struct Vectors<C: Codec> {
     codec: C,
     /// Reached through raw pointers only, because a row is written while others are read.
     rows: Segments<Line>,
-    /// One per row.
+    /// Present if the codec has rests; reached as rows are.
+    rests: Option<Segments<Line>>,
+    /// One per row and its rest.
     watches: Watches,
 }
 
 impl<C: Codec> Vectors<C> {
     /// An empty store for up to `capacity` rows.
     pub fn new(codec: C, capacity: usize) -> Self {
-        let rows = Segments::new(codec.lines(), capacity, || Line([0.0; 16]));
-        Vectors { codec, rows, watches: Watches::default() }
+        let segments = |lines| Segments::new(lines, capacity, || Line([0.0; 16]));
+        let rows = segments(codec.lines());
+        let rests = (codec.rest_lines() > 0).then(|| segments(codec.rest_lines()));
+        Vectors { codec, rows, rests, watches: Watches::default() }
     }
 
     /// The codec of the rows.
@@ -57,6 +61,9 @@ impl<C: Codec> Vectors<C> {
     /// Makes room for rows `0 .. rows`.
     pub fn grow(&self, rows: usize) {
         self.rows.grow(rows);
+        if let Some(rests) = &self.rests {
+            rests.grow(rows);
+        }
     }
 
     /// Writes the row of `node` from a vector that the codec has checked.
@@ -66,9 +73,23 @@ impl<C: Codec> Vectors<C> {
     pub unsafe fn write(&self, node: NodeId, vector: &[f32]) {
         self.watches.write(node.index());
         let row = self.rows.row_ptr(node.index()).cast_mut();
-        // SAFETY: only this thread knows the row (the caller's promise), which is valid for this many lines.
-        let lines = unsafe { core::slice::from_raw_parts_mut(row, self.codec.lines()) };
-        self.codec.encode(vector, lines);
+        let rest = self.rest_ptr(node).cast_mut();
+        // SAFETY: only this thread knows row and rest (the caller's promise), which are valid for this many lines.
+        let (row, rest) = unsafe {
+            (
+                core::slice::from_raw_parts_mut(row, self.codec.lines()),
+                core::slice::from_raw_parts_mut(rest, self.codec.rest_lines()),
+            )
+        };
+        self.codec.encode(vector, row, rest);
+    }
+
+    /// Where the rest of a node is, or an aligned address for no lines.
+    #[inline(always)]
+    fn rest_ptr(&self, node: NodeId) -> *const Line {
+        self.rests
+            .as_ref()
+            .map_or(core::ptr::NonNull::dangling().as_ptr(), |rests| rests.row_ptr(node.index()))
     }
 
     /// The address of the row of `node`.
@@ -81,23 +102,41 @@ impl<C: Codec> Vectors<C> {
         self.rows.row_ptr(node.index())
     }
 
+    /// The address of the rest of `node`, on the same terms as [`Vectors::row`]. Leads to no lines if the codec has no rests.
+    #[inline(always)]
+    pub fn rest(&self, node: NodeId) -> *const Line {
+        self.watches.read(node.index());
+        self.rest_ptr(node)
+    }
+
+    /// What [`Codec::distances_between`] compares: the rest if the codec is coarse, else the row; on the same terms.
+    #[inline(always)]
+    pub fn fine_row(&self, node: NodeId) -> *const Line {
+        if C::COARSE { self.rest(node) } else { self.row(node) }
+    }
+
     /// A copy of the vector of a node as it can be rebuilt from its row.
     ///
     /// # Safety
     /// The node was met in the graph or is the caller's own (I2).
     pub unsafe fn decode(&self, node: NodeId) -> Vec<f32> {
-        // SAFETY: the row is written and constant (I1, the caller's promise).
-        let lines = unsafe { core::slice::from_raw_parts(self.row(node), self.codec.lines()) };
-        self.codec.decode(lines)
+        // SAFETY: row and rest are written and constant (I1, the caller's promise).
+        let (row, rest) = unsafe {
+            (
+                core::slice::from_raw_parts(self.row(node), self.codec.lines()),
+                core::slice::from_raw_parts(self.rest(node), self.codec.rest_lines()),
+            )
+        };
+        self.codec.decode(row, rest)
     }
 
-    /// Bytes allocated for rows.
+    /// Bytes allocated for rows and rests.
     pub fn allocated_bytes(&self) -> usize {
-        self.rows.allocated_bytes()
+        self.rows.allocated_bytes() + self.rests.as_ref().map_or(0, Segments::allocated_bytes)
     }
 
-    /// Bytes of the spine.
+    /// Bytes of the spines.
     pub fn spine_bytes(&self) -> usize {
-        self.rows.spine_bytes()
+        self.rows.spine_bytes() + self.rests.as_ref().map_or(0, Segments::spine_bytes)
     }
 }

@@ -234,7 +234,7 @@ impl Rows {
     fn fill(&mut self, codec: &F32, vectors: &[f32]) {
         self.filled = vectors.len() / codec.dim();
         let rows = self.lines.par_chunks_exact_mut(self.stride).zip(vectors.par_chunks_exact(codec.dim()));
-        rows.with_min_len(64).for_each(|(row, vector)| codec.encode(vector, row));
+        rows.with_min_len(64).for_each(|(row, vector)| codec.encode(vector, row, &mut []));
     }
 
     fn rows(&self) -> usize {

@@ -123,6 +123,7 @@ impl Plan {
                 metric: dataset.metric(),
                 m: args.m,
                 ef_construction: args.ef_construction,
+                alpha: 1.0,
                 capacity: dataset.len(),
                 seed: args.seed,
             },

@@ -7,7 +7,7 @@ use crate::support::{Random, assert_whole, race, stranded};
 use core::cell::RefCell;
 use core::ops::ControlFlow;
 use hnsw_core::distance::Metric;
-use hnsw_core::error::{ConfigError, VectorError};
+use hnsw_core::error::ConfigError;
 use hnsw_core::graph::{Graph, Level, NodeId, View};
 use hnsw_core::hnsw::{Index, IndexConfig};
 use hnsw_core::sync::thread;
@@ -44,7 +44,9 @@ impl Codec for Gated {
     type Query = <F32 as Codec>::Query;
     const NAME: &'static str = "gated";
 
-    fn new(dim: usize, metric: Metric) -> Result<Self, ConfigError> {
+    const REFINES: bool = false;
+
+    fn train(dim: usize, metric: Metric, _sample: &[f32]) -> Result<Self, ConfigError> {
         F32::new(dim, metric).map(Gated)
     }
 
@@ -60,16 +62,16 @@ impl Codec for Gated {
         self.0.lines()
     }
 
-    fn check(&self, vector: &[f32]) -> Result<(), VectorError> {
-        self.0.check(vector)
+    fn vector_bytes(&self) -> usize {
+        self.0.vector_bytes()
     }
 
-    fn encode(&self, vector: &[f32], row: &mut [Line]) {
-        self.0.encode(vector, row);
+    fn encode(&self, vector: &[f32], row: &mut [Line], rest: &mut [Line]) {
+        self.0.encode(vector, row, rest);
     }
 
-    fn decode(&self, row: &[Line]) -> Vec<f32> {
-        self.0.decode(row)
+    fn decode(&self, row: &[Line], rest: &[Line]) -> Vec<f32> {
+        self.0.decode(row, rest)
     }
 
     fn query(&self) -> Self::Query {
@@ -94,6 +96,21 @@ impl Codec for Gated {
         }
         // SAFETY: the caller's promise is what `F32` asks for.
         unsafe { self.0.distances_between(from, rows, out) }
+    }
+
+    unsafe fn refined(
+        &self,
+        query: &Self::Query,
+        rows: &[*const Line],
+        rests: &[*const Line],
+        out: &mut [f32],
+    ) {
+        // SAFETY: the caller's promise is what `F32` asks for.
+        unsafe { self.0.refined(query, rows, rests, out) }
+    }
+
+    fn shortlist(&self, k: usize, ef: usize) -> usize {
+        self.0.shortlist(k, ef)
     }
 }
 

@@ -101,13 +101,13 @@ impl Oracle {
 
     fn encode(&self, vector: &[f32]) -> Vec<Line> {
         let mut row = vec![Line([0.0; 16]); self.codec.lines()];
-        self.codec.encode(vector, &mut row);
+        self.codec.encode(vector, &mut row, &mut []);
         row
     }
 
     /// The vector as an index gives it back.
     pub fn stored(&self, vector: &[f32]) -> Vec<f32> {
-        self.codec.decode(&self.encode(vector))
+        self.codec.decode(&self.encode(vector), &[])
     }
 
     /// The distance of `vector`, as a row, from the query.
