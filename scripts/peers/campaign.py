@@ -20,6 +20,8 @@ from . import table
 from .lab import Lab
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+# A visit that takes longer, s, has hung; the campaign goes on without it.
+LIMIT = 7200
 
 
 class Campaign:
@@ -50,9 +52,10 @@ class Campaign:
             config = dict(table.LAB[name])
             if self.settings["strategies"]:
                 config["strategies"] = self.settings["strategies"]
-            self.strategies[name], why = self.lab.known(config)
-            if not self.strategies[name]:
-                self.skip(f"configuration {name}", why)
+            self.strategies[name], refused = self.lab.known(config)
+            for why in dict.fromkeys(refused.values()):
+                strategies = ", ".join(strategy for strategy, other in refused.items() if other == why)
+                self.skip(f"configuration {name}, strategies {strategies}", why)
 
     def skip(self, what, why):
         if {"what": what, "why": why} not in self.document["skipped"]:
@@ -71,7 +74,8 @@ class Campaign:
     def group_visits(self, block, name, group):
         peers = [peer for peer in table.GROUPS[group]["peers"] if peer in self.document["peers"]]
         configs = [config for config in table.GROUPS[group]["lab"] if self.strategies[config]]
-        if not peers and not configs:
+        # The baseline alone is no comparison, but in these groups it is one with itself.
+        if not peers and not configs and group not in ("mixed", "oversubscribed"):
             return
         threads = self.settings["threads"]
         if group == "mixed":
@@ -117,7 +121,7 @@ class Campaign:
         try:
             rows = self.peer_rows(visit) if "peer" in visit else self.lab_rows(visit)
             problem = None
-        except (RuntimeError, OSError, ValueError) as failed:
+        except (RuntimeError, OSError, ValueError, subprocess.TimeoutExpired) as failed:
             rows, problem = [], str(failed)
             print(f"failed: {problem}", file=sys.stderr)
         self.document["rows"] += [{**visit, **row} for row in rows]
@@ -165,7 +169,7 @@ class Campaign:
             with open(order, "w") as file:
                 json.dump(job, file)
             worker = [self.python, os.path.join(HERE, "worker.py"), order, out]
-            done = subprocess.run(worker, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            done = subprocess.run(worker, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=LIMIT)
             if done.returncode:
                 last = done.stderr.strip().splitlines()[-1:] or [f"ended with {done.returncode}"]
                 raise RuntimeError(last[0])
@@ -188,7 +192,7 @@ class Campaign:
         config = table.LAB[visit["lab"]]
         strategies = self.strategies[visit["lab"]]
         if visit["group"] == "mixed":
-            return self.lab.beside(config, strategies, self.data_flags(visit), self.settings)
+            return self.lab.beside(config, strategies, self.settings, self.data_flags(visit))
         timed = self.settings["builds"] and (not self.settings["reuse_builds"] or visit["block"] == 0)
         # A bulk build is what its group is about.
         workloads = [config["build"], config["search"]] if timed or config["build"] != "build" else [config["search"]]

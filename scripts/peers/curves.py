@@ -40,10 +40,12 @@ def rate_at(points, recall):
         return None
     if curve[0][0] >= recall:
         return Rate(curve[0][1], at_least=curve[0][0] > recall)
-    for (low, slow), (high, shigh) in zip(curve, curve[1:]):
-        if low <= recall <= high:
+    for (low, fast), (high, slow) in zip(curve, curve[1:]):
+        if recall == high:
+            return Rate(slow)
+        if low < recall < high:
             part = (recall - low) / (high - low)
-            return Rate(math.exp((1 - part) * math.log(slow) + part * math.log(shigh)))
+            return Rate(math.exp((1 - part) * math.log(fast) + part * math.log(slow)))
     raise AssertionError("a curve from below the recall to above it passes it")
 
 

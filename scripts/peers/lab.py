@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 
@@ -10,6 +11,7 @@ from . import noise, table
 
 # Workloads of ours that are compared as if they were another one.
 SAME = {"bulk": "build", "search-batch": "search"}
+FOREIGN = re.compile(r"other processes used ([0-9.]+) cores")
 
 
 class Lab:
@@ -48,30 +50,55 @@ class Lab:
             with open(out) as file:
                 document = json.load(file)
         self.run_facts = document["run"]
-        rows = [converted(row) for row in document["rows"]]
+        # A strategy without any parallelism is measured at one thread, whatever was asked.
+        rows = [converted(row) for row in document["rows"] if row["threads"] == threads]
         for row in rows:
             row["visit_other_cores"] = window.other_cores
         return rows
+
+    def beside(self, config, strategies, settings, data):
+        """One writer beside one reader, by the example `beside` of the harness, which lies beside the program."""
+        example = os.path.join(os.path.dirname(self.program), "examples", "beside")
+        if not os.path.isfile(example):
+            raise RuntimeError("not built: cargo build --release -p hnsw-lab --example beside")
+        parameters = config["parameters"]
+        flags = {
+            "--strategies": ",".join(strategies),
+            "--m": parameters["m"],
+            "--ef-construction": parameters["ef_construction"],
+            "--alpha": parameters.get("alpha", 1.0),
+            "--ef": table.MIXED_EF,
+            "--k": table.K,
+            "--begin": settings["mixed_begin"],
+            "--seconds": settings["seconds"],
+        }
+        command = [example, *(str(part) for flag in flags.items() for part in flag), *data]
+        with noise.Window(own=noise.children_cpu) as window:
+            done = subprocess.run(command, capture_output=True, text=True, env=self.environment())
+        if done.returncode:
+            raise RuntimeError(said(done.stderr) or f"ended with {done.returncode}")
+        return [{**json.loads(line), "visit_other_cores": window.other_cores} for line in done.stdout.splitlines()]
 
     def environment(self):
         """The exact neighbours of cut sets are kept with everything else that a campaign keeps."""
         return {"HNSW_LAB_CACHE": os.path.join(self.cache, "truth"), **os.environ}
 
     def known(self, config):
-        """The strategies of a configuration that this program has, with all that the configuration asks for; and why not.
+        """The strategies of a configuration that this program has, with all that the configuration asks for; and the others
+        with what it said.
 
         Asked by a sweep of a handful of points, so the answer is what a real sweep would meet.
         """
         tiny = ["--generate", "uniform", "--n", "300", "--dim", "32", "--query-count", "20", "--seconds", "0.01"]
         workloads = [config["build"], config["search"]]
-        found, why = [], "none of its strategies is there"
+        found, refused = [], {}
         for strategy in config["strategies"]:
             try:
                 self.sweep(config, [strategy], 1, workloads, [16], tiny)
                 found.append(strategy)
-            except RuntimeError as refused:
-                why = str(refused)
-        return found, why
+            except RuntimeError as problem:
+                refused[strategy] = str(problem)
+        return found, refused
 
     def make(self, name):
         """The folder of a generated data set, made if it is not there."""
@@ -107,5 +134,7 @@ def converted(row):
         "p999_us": latency.get("p999"),
         "overhead_percent": row["memory"]["overhead_percent"],
         "unreachable": row["graph"]["unreachable"],
+        # The program names them only where they were too many.
+        "other_cores": next((float(found.group(1)) for found in map(FOREIGN.match, row["tainted"]) if found), None),
         "tainted": row["tainted"],
     }

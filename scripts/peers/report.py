@@ -145,7 +145,7 @@ def recall_note(results, dataset, group, threads, ef):
 def builds(results, dataset):
     threads = [count for count in results.threads(dataset, workload="build") if count in results.document["settings"]["threads"]]
     recall = table.FLOOR_RECALL
-    head = ["engine", *(f"rows/s, {plural(count)}" for count in threads), f"ef for recall {recall}", "bytes over raw, %", "unreachable"]
+    head = ["engine", *(f"rows/s, {plural(count)}" for count in threads), f"ef for recall {recall}", "memory", "unreachable"]
     rows = []
     for who in results.engines(dataset, workload="build"):
         cells = []
@@ -160,17 +160,17 @@ def builds(results, dataset):
                 name(who),
                 *cells,
                 f"{needed.median:.0f}" if needed else NOTHING,
-                f"{percent:.1f}" if percent is not None else resident(results, dataset, who),
+                f"{percent:.1f} % over raw" if percent is not None else resident(results, dataset, who),
                 unreachable if unreachable is not None else NOTHING,
             ]
         )
-    note = "Beam width for a recall says how good the graph is. Bytes: ours from the ledger; of peers resident growth (`~`), n bytes a row."
+    note = "Beam width for a recall says how good the graph is. Memory: ours exact, from the ledger; of peers (`~`) the growth of the resident set while they built."
     return "\n".join([f"### {dataset}: build", "", note, "", *grid(head, rows)])
 
 
 def resident(results, dataset, who):
     grown = results.fact(dataset, who, "resident_bytes_per_vector", "build", pick=min)
-    return f"~{grown:,.0f} B/row in all" if grown is not None else NOTHING
+    return f"~{grown:,.0f} B a row" if grown is not None else NOTHING
 
 
 def mixed(results):
@@ -273,5 +273,5 @@ def missing(results):
     for visit in document["visits"]:
         if "failed" in visit:
             at = visit["visit"]
-            lines.append(f"- {at.get('peer') or at.get('lab')} on {at['dataset']}, {plural(at['threads'])}: {visit['failed']}")
+            lines.append(f"- {at.get('peer') or at.get('lab')} on {at['dataset']}, {at['group']}: {visit['failed']}")
     return "\n".join(["### Not measured", "", *(dict.fromkeys(lines) or ["Nothing was left out."])])

@@ -15,7 +15,8 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.dirname(HERE))
+# Instead of this folder: libraries must not find its modules where they look for theirs.
+sys.path[0] = os.path.dirname(HERE)
 
 import numpy as np  # noqa: E402
 
@@ -70,7 +71,6 @@ def search(peer, dataset, ef, threads, seconds):
 def by_itself(peer, dataset, job, push):
     """A peer that is another program, which measures and leaves the ids to be scored."""
     for row, ids in peer.measure(job["build_threads"], job["threads"], job["efs"], job["seconds"]):
-        row["other_cores"] = None
         if row["workload"] == "build":
             row["per_second"] = len(dataset.base) / row["seconds"]
             if not job["timed_build"]:

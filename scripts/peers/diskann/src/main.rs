@@ -72,10 +72,13 @@ fn main() -> Result<()> {
     let begin = Measure::begin();
     in_parallel(args.build_threads, base.len() / args.dim, |row| {
         let vector = &base[row * args.dim..(row + 1) * args.dim];
-        pollster::block_on(index.insert(&Strategy, &Context, &(row as u32), vector)).map_err(anyhow::Error::from)
+        pollster::block_on(index.insert(&Strategy, &Context, &(row as u32), vector))
+            .map_err(anyhow::Error::from)
     })?;
-    let (seconds, cpu) = begin.end();
-    println!("{}", json!({"workload": "build", "threads": args.build_threads, "seconds": seconds, "cpu_seconds": cpu}));
+    let end = begin.end();
+    let line = json!({"workload": "build", "threads": args.build_threads, "seconds": end.seconds,
+                      "cpu_seconds": end.cpu_seconds, "other_cores": end.other_cores});
+    println!("{line}");
 
     for &threads in &args.threads {
         for &ef in &args.ef {
@@ -115,11 +118,11 @@ fn search(args: &Args, index: &Index, queries: &[f32], threads: usize, ef: usize
         in_parallel(threads, count, ask)?;
         asked += count;
     }
-    let (seconds, cpu) = begin.end();
+    let end = begin.end();
     let bytes: Vec<u8> = found.iter().flat_map(AtomicIds::bytes).collect();
     fs::write(file, bytes).with_context(|| file.display().to_string())?;
-    let line = json!({"workload": "search", "threads": threads, "ef": ef, "asked": asked, "seconds": seconds,
-                      "cpu_seconds": cpu, "ids": file});
+    let line = json!({"workload": "search", "threads": threads, "ef": ef, "asked": asked, "seconds": end.seconds,
+                      "cpu_seconds": end.cpu_seconds, "other_cores": end.other_cores, "ids": file});
     println!("{line}");
     Ok(())
 }
@@ -178,26 +181,50 @@ fn mean(base: &[f32], dim: usize) -> Vec<f32> {
     mean
 }
 
-/// Wall clock and CPU time of this process.
+/// Wall clock, CPU time of this process, and of the whole machine.
 struct Measure {
     wall: Instant,
-    cpu: f64,
+    own: f64,
+    machine: f64,
+}
+
+struct Measured {
+    seconds: f64,
+    cpu_seconds: f64,
+    /// Cores that other processes kept busy.
+    other_cores: f64,
 }
 
 impl Measure {
     fn begin() -> Self {
-        Measure { cpu: process_cpu(), wall: Instant::now() }
+        Measure { own: process_cpu(), machine: machine_cpu(), wall: Instant::now() }
     }
 
-    fn end(&self) -> (f64, f64) {
-        (self.wall.elapsed().as_secs_f64(), process_cpu() - self.cpu)
+    fn end(&self) -> Measured {
+        let seconds = self.wall.elapsed().as_secs_f64();
+        let cpu_seconds = process_cpu() - self.own;
+        let foreign = machine_cpu() - self.machine - cpu_seconds;
+        Measured { seconds, cpu_seconds, other_cores: foreign.max(0.0) / seconds }
     }
 }
 
-/// Seconds of CPU, in ticks of 10 ms; 0 where the system does not show it.
+/// A file of `/proc`, empty where the system has none: then nothing is known of CPU time, and it reads 0.
+fn proc(file: &str) -> String {
+    fs::read_to_string(file).unwrap_or_default()
+}
+
+/// The sum of these fields, which count ticks of 10 ms, in seconds.
+fn ticks(fields: &str, which: &[usize]) -> f64 {
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let of = |field: &usize| fields.get(*field).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+    which.iter().map(of).sum::<f64>() / 100.0
+}
+
 fn process_cpu() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-    (ticks(11) + ticks(12)) / 100.0
+    ticks(proc("/proc/self/stat").rsplit(')').next().unwrap_or_default(), &[11, 12])
+}
+
+/// user, nice, system, irq and softirq of all CPUs, behind the name of the line.
+fn machine_cpu() -> f64 {
+    ticks(proc("/proc/stat").lines().next().unwrap_or_default(), &[1, 2, 3, 6, 7])
 }
