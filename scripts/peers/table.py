@@ -182,7 +182,7 @@ QUICK = {
     "blocks": 1,
     "seconds": 0.2,
     "query_count": 2000,
-    "rows": 30000,
+    "rows": 15000,
     "groups": ["f32", "quantised", "batch", "bulk", "mixed", "oversubscribed"],
     "strategies": ["lockfree", "slots"],
 }

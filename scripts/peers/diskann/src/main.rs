@@ -60,7 +60,7 @@ type Index = DiskANNIndex<Provider<repr::Full<f32>, u32>>;
 const SLACK: f64 = 1.3;
 /// Numbers that a worker takes at a time.
 const CHUNK: usize = 32;
-/// Rows that the start point is the mean of.
+/// Rows that the start point is drawn from.
 const MEAN_OF: usize = 20_000;
 
 fn main() -> Result<()> {
@@ -95,7 +95,7 @@ fn empty(args: &Args, base: &[f32]) -> Result<Index> {
         builder.alpha(args.alpha);
     })
     .build()?;
-    let start = Owned::row_vector(mean(base, args.dim).into_boxed_slice().into());
+    let start = Owned::row_vector(start(base, args.dim).into_boxed_slice().into());
     let capacity = num::Capacity::new(base.len() / args.dim);
     let most = num::MaxDegree::new((args.degree as f64 * SLACK).ceil() as usize);
     let config = repr::full::Config::new(capacity, most, Metric::L2, start)?;
@@ -171,14 +171,17 @@ fn rows(file: &Path, dim: usize) -> Result<Vec<f32>> {
     Ok(bytes.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect())
 }
 
-fn mean(base: &[f32], dim: usize) -> Vec<f32> {
-    let sample = base.chunks_exact(dim).take(MEAN_OF);
-    let count = sample.len() as f32;
+/// The row nearest to the mean of the first rows. Not the mean itself: where distances concentrate it is nearer to every row
+/// than any other row is, and pruning would keep links to it alone.
+fn start(base: &[f32], dim: usize) -> Vec<f32> {
+    let rows = || base.chunks_exact(dim).take(MEAN_OF);
+    let count = rows().len() as f32;
     let mut mean = vec![0.0; dim];
-    for row in sample {
+    for row in rows() {
         mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += value / count);
     }
-    mean
+    let far = |row: &[f32]| row.iter().zip(&mean).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
+    rows().min_by(|a, b| far(a).total_cmp(&far(b))).unwrap_or(&mean).to_vec()
 }
 
 /// Wall clock, CPU time of this process, and of the whole machine.
