@@ -107,15 +107,22 @@ def floors(results):
                 continue
             for threads in results.document["settings"]["threads"]:
                 for peer in floor["peers"]:
+                    what = f"{floor['what']}, {floor['measure']}" if floor["what"] == "seed workload" else floor["what"]
                     best = results.floor(floor, dataset, threads, peer)
-                    if best:
-                        who, ratios = best
-                        met = "yes" if ratios.median >= floor["floor"] else "**no**"
-                        what = f"{floor['what']}, {floor['measure']}" if floor["what"] == "seed workload" else floor["what"]
-                        rows.append([what, dataset, threads, peer, f"{floor['floor']:.1f}x", times(ratios), name(who), met])
+                    reached, by = (times(best[1]), name(best[0])) if best else (NOTHING, NOTHING)
+                    rows.append([what, dataset, threads, peer, f"{floor['floor']:.1f}x", reached, by, met(best, floor["floor"])])
     head = ["what", "data set", "threads", "to", "floor", "reached", "by", "met"]
     note = f"At recall {table.FLOOR_RECALL}, or at the worst of the baseline's recalls; the best of our configurations by median."
     return "\n".join(["### Floors", "", note, "", *grid(head, rows)]) if rows else "### Floors\n\nNothing to say yet."
+
+
+def met(best, floor):
+    """Whether the best of ours is at the floor; a lower bound below it says neither."""
+    if best is None:
+        return "not measured"
+    if best[1].median >= floor:
+        return "yes"
+    return "not known" if best[1].at_least else "**no**"
 
 
 def searches(results, dataset, group):

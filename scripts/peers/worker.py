@@ -109,8 +109,11 @@ class Beside:
     def write(self):
         end, until = len(self.dataset.base), time.perf_counter() + self.seconds
         for start in range(self.begin, end - CALL, CALL):
-            self.peer.add(start, start + CALL, 1)
-            self.written += CALL
+            try:
+                self.peer.add(start, start + CALL, 1)
+                self.written += CALL
+            except RuntimeError:
+                self.failed += 1
             if time.perf_counter() > until or self.over.is_set():
                 break
         # Nobody goes on alone.

@@ -58,6 +58,13 @@ class Tables(unittest.TestCase):
         text = report.tables([self.document])
         self.assertTrue(row_of(text, "| one-by-one insert | set | 1 | hnswlib | 3.0x | **3.50x** |").endswith("| yes |"))
 
+    def test_a_floor_that_nothing_was_measured_for_is_not_forgotten(self):
+        text = report.tables([self.document])
+        self.assertIn("| bulk build | set | 1 | hnswlib | 10.0x | – | – | not measured |", text)
+        who = ("f32", "slots")
+        self.assertEqual(report.met((who, Spread(2.0, 2.0, 2.0, 1, True)), 3.0), "not known")
+        self.assertEqual(report.met((who, Spread(2.0, 2.0, 2.0, 1)), 3.0), "**no**")
+
     def test_what_is_missing_is_named(self):
         text = report.tables([self.document])
         self.assertIn("- peer faiss: not installed", text)
