@@ -6,6 +6,8 @@ from .results import Results, disturbed, engine
 BEGIN = "<!-- bench-peers:begin -->"
 END = "<!-- bench-peers:end -->"
 NOTHING = "–"
+# Part of its threads that an engine has to keep busy in a search.
+BUSY = 0.85
 
 
 def put(page, tables):
@@ -139,8 +141,18 @@ def searches(results, dataset, group):
             for column in columns:
                 rates, ratios = results.search(dataset, group, count, who, column)
                 cells.append(cell(rates, None if who == (table.BASELINE, "") else ratios))
-        rows.append([name(who), *cells])
+        rows.append([name(who) + idle_note(results, dataset, group, who), *cells])
     return "\n".join([f"### {dataset}: search, {group}", "", *grid(head, rows)])
+
+
+def idle_note(results, dataset, group, who):
+    """Says so where an engine left cores idle that it was given: then its rate says nothing about its index."""
+    notes = []
+    for threads in results.threads(dataset, group):
+        used = results.cores_used(dataset, group, threads, who)
+        if used is not None and used < BUSY * threads:
+            notes.append(f"{used:.1f} of {threads}")
+    return f" (used {', '.join(notes)} cores)" if notes else ""
 
 
 def recall_note(results, dataset, group, threads, ef):

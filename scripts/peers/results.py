@@ -134,6 +134,19 @@ class Results:
                 widths += [curves.Rate(width) for width in found if width]
         return curves.spread(widths)
 
+    def cores_used(self, dataset, group, threads, who):
+        """Cores that searches of an engine kept busy, where its rows tell CPU time; the median of all."""
+        used = [
+            curves.Rate(row["cpu_seconds"] / row["seconds"])
+            for (at, of, count, _, one), visits in self.searches.items()
+            if (at, of, count, one) == (dataset, group, threads, who)
+            for rows in visits.values()
+            for row in rows
+            if row.get("cpu_seconds") is not None
+        ]
+        found = curves.spread(used)
+        return found.median if found else None
+
     def fact(self, dataset, who, field, workload=None, pick=max):
         """One figure of an engine out of its rows; None if no row has it."""
         values = [

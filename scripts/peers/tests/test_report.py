@@ -70,6 +70,14 @@ class Tables(unittest.TestCase):
         self.assertIn("- peer faiss: not installed", text)
         self.assertIn("- svs on set, f32: no", text)
 
+    def test_an_engine_that_left_cores_idle_is_marked(self):
+        rows = baseline(threads=2) + curve("usearch", 0.5, threads=2)
+        for row in rows:
+            row["cpu_seconds"] = 1.02 if row["peer"] == "usearch" else 1.98
+        text = report.tables([made(rows, threads=(2,))])
+        self.assertIn("| usearch (used 1.0 of 2 cores) |", text)
+        self.assertIn("| hnswlib | 4,000", text)
+
     def test_cut_data_is_marked(self):
         self.document["settings"]["rows"] = 1000
         self.assertIn("No figures to quote", report.tables([self.document]))
