@@ -48,7 +48,8 @@ class Campaign:
     def find_configurations(self):
         """Asks hnsw-lab for each configuration that a wanted group has."""
         groups = [table.GROUPS[group] for group in self.settings["groups"]]
-        for name in dict.fromkeys(name for group in groups for name in group["lab"]):
+        names = dict.fromkeys(name for group in groups for name in group["lab"] if name in self.settings["configs"])
+        for name in names:
             config = dict(table.LAB[name])
             if self.settings["strategies"]:
                 config["strategies"] = self.settings["strategies"]
@@ -73,7 +74,7 @@ class Campaign:
 
     def group_visits(self, block, name, group):
         peers = [peer for peer in table.GROUPS[group]["peers"] if peer in self.document["peers"]]
-        configs = [config for config in table.GROUPS[group]["lab"] if self.strategies[config]]
+        configs = [config for config in table.GROUPS[group]["lab"] if self.strategies.get(config)]
         # The baseline alone is no comparison, but in these groups it is one with itself.
         if not peers and not configs and group not in ("mixed", "oversubscribed"):
             return

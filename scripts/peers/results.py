@@ -135,14 +135,14 @@ class Results:
         return curves.spread(widths)
 
     def cores_used(self, dataset, group, threads, who):
-        """Cores that searches of an engine kept busy, where its rows tell CPU time; the median of all."""
+        """Cores that searches of an engine kept busy, where its rows tell CPU time; the median of the undisturbed ones."""
         used = [
             curves.Rate(row["cpu_seconds"] / row["seconds"])
             for (at, of, count, _, one), visits in self.searches.items()
             if (at, of, count, one) == (dataset, group, threads, who)
             for rows in visits.values()
             for row in rows
-            if row.get("cpu_seconds") is not None
+            if row.get("cpu_seconds") is not None and not disturbed(row)
         ]
         found = curves.spread(used)
         return found.median if found else None

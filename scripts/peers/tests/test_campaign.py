@@ -31,7 +31,7 @@ class WithFolder(unittest.TestCase):
         out = os.path.join(self.folder, "out.json")
         made = Campaign({**SETTINGS, **settings}, {"set": self.folder}, lab.Lab("hnsw-lab", self.folder), self.folder, out, ["run"])
         made.document["peers"] = {"hnswlib": {"version": "1"}, "faiss": {"version": "1"}}
-        made.strategies = {name: [] for name in table.LAB} | {"f32": ["slots"]}
+        made.strategies = {"f32": ["slots"], "f32-own": []}
         return made
 
 
