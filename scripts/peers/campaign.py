@@ -144,8 +144,9 @@ class Campaign:
         return self.settings["builds"] and first and not again
 
     def efs(self, visit):
-        if visit["group"] == "oversubscribed":
-            return [table.OVERSUBSCRIBED_EF]
+        alone = {"oversubscribed": table.OVERSUBSCRIBED_EF, "mixed": table.MIXED_EF}
+        if visit["group"] in alone:
+            return [alone[visit["group"]]]
         return self.settings["efs"] or table.dataset(visit["dataset"])["efs"]
 
     def peer_rows(self, visit):
@@ -163,7 +164,7 @@ class Campaign:
             "rows": self.settings["rows"],
             "query_count": self.settings["query_count"],
             "saved": self.saved(visit),
-            "mixed": self.settings["mixed_begin"] if visit["group"] == "mixed" else None,
+            "mixed": visit["group"] == "mixed",
         }
         with tempfile.TemporaryDirectory() as folder:
             order, out = os.path.join(folder, "job.json"), os.path.join(folder, "rows.jsonl")
@@ -192,11 +193,11 @@ class Campaign:
     def lab_rows(self, visit):
         config = table.LAB[visit["lab"]]
         strategies = self.strategies[visit["lab"]]
-        if visit["group"] == "mixed":
-            return self.lab.beside(config, strategies, self.settings, self.data_flags(visit))
         timed = self.settings["builds"] and (not self.settings["reuse_builds"] or visit["block"] == 0)
         # A bulk build is what its group is about.
         workloads = [config["build"], config["search"]] if timed or config["build"] != "build" else [config["search"]]
+        if visit["group"] == "mixed":
+            workloads = ["reader-writer"]
         more = self.data_flags(visit) + ["--seconds", str(self.settings["seconds"])]
         if visit["group"] == "oversubscribed":
             workloads.append("mixed")

@@ -9,8 +9,15 @@ import tempfile
 from . import noise, table
 
 
-# Workloads of ours that are compared as if they were another one.
-SAME = {"bulk": "build", "search-batch": "search"}
+# Workloads of ours by what they are compared with.
+SAME = {
+    "bulk": "build",
+    "bulk-search": "search",
+    "search-batch": "search",
+    "reader-writer": "writer+reader",
+    "reader-alone": "reader",
+    "writer-alone": "writer",
+}
 FOREIGN = re.compile(r"other processes used ([0-9.]+) cores")
 
 
@@ -56,29 +63,6 @@ class Lab:
             row["visit_other_cores"] = window.other_cores
         return rows
 
-    def beside(self, config, strategies, settings, data):
-        """One writer beside one reader, by the example `beside` of the harness, which lies beside the program."""
-        example = os.path.join(os.path.dirname(self.program), "examples", "beside")
-        if not os.path.isfile(example):
-            raise RuntimeError("not built: cargo build --release -p hnsw-lab --example beside")
-        parameters = config["parameters"]
-        flags = {
-            "--strategies": ",".join(strategies),
-            "--m": parameters["m"],
-            "--ef-construction": parameters["ef_construction"],
-            "--alpha": parameters.get("alpha", 1.0),
-            "--ef": table.MIXED_EF,
-            "--k": table.K,
-            "--begin": settings["mixed_begin"],
-            "--seconds": settings["seconds"],
-        }
-        command = [example, *(str(part) for flag in flags.items() for part in flag), *data]
-        with noise.Window(own=noise.children_cpu) as window:
-            done = subprocess.run(command, capture_output=True, text=True, env=self.environment())
-        if done.returncode:
-            raise RuntimeError(said(done.stderr) or f"ended with {done.returncode}")
-        return [{**json.loads(line), "visit_other_cores": window.other_cores} for line in done.stdout.splitlines()]
-
     def environment(self):
         """The exact neighbours of cut sets are kept with everything else that a campaign keeps."""
         return {"HNSW_LAB_CACHE": os.path.join(self.cache, "truth"), **os.environ}
@@ -117,24 +101,33 @@ def said(stderr):
 
 def converted(row):
     """A row of hnsw-lab's document (docs/results-format.md) in the form of results/README.md."""
-    kinds = ("insert", "search") if SAME.get(row["workload"], row["workload"]) == "build" else ("search", "insert")
-    op = next(row["ops"][kind] for kind in kinds if row["ops"].get(kind))
+    workload = SAME.get(row["workload"], row["workload"])
+    insert, search = (row["ops"].get(kind) or {} for kind in ("insert", "search"))
+    op = insert if workload in ("build", "writer") else search
     latency = op.get("latency_us") or {}
-    return {
+    out = {
         "strategy": row["strategy"],
         "lab_workload": row["workload"],
-        "workload": SAME.get(row["workload"], row["workload"]),
+        "workload": workload,
         "threads": row["threads"],
         "ef": row["ef"],
         "seconds": row["seconds"],
         "per_second": op["per_second"],
         "recall": row["recall_at_k"],
+        "short_answers": row.get("short_answers"),
+        "evaluations": op.get("evaluations_per_op"),
         "p50_us": latency.get("p50"),
         "p99_us": latency.get("p99"),
         "p999_us": latency.get("p999"),
+        "bytes_per_vector": row["memory"]["total_bytes"] / max(1, row["graph"]["live"]),
         "overhead_percent": row["memory"]["overhead_percent"],
         "unreachable": row["graph"]["unreachable"],
         # The program names them only where they were too many.
         "other_cores": next((float(found.group(1)) for found in map(FOREIGN.match, row["tainted"]) if found), None),
         "tainted": row["tainted"],
     }
+    if workload in ("writer", "reader", "writer+reader"):
+        out["writes_per_second"] = insert.get("per_second", 0.0)
+        out["reads_per_second"] = search.get("per_second", 0.0)
+        out["failed_calls"] = out["short_answers"] or 0
+    return out

@@ -164,26 +164,31 @@ def recall_note(results, dataset, group, threads, ef):
 def builds(results, dataset):
     threads = [count for count in results.threads(dataset, workload="build") if count in results.document["settings"]["threads"]]
     recall = table.FLOOR_RECALL
-    head = ["engine", *(f"rows/s, {plural(count)}" for count in threads), f"ef for recall {recall}", "memory", "unreachable"]
+    head = ["engine", *(f"rows/s, {plural(count)}" for count in threads), f"ef for recall {recall}", "distances", "memory", "unreachable"]
     rows = []
     for who in results.engines(dataset, workload="build"):
         cells = []
         for count in threads:
             rates, ratios = results.build(dataset, count, who)
             cells.append(cell(rates, None if who == (table.BASELINE, "") else ratios))
-        needed = results.ef_needed(dataset, who, recall)
+        ef, distances = (results.needed(dataset, who, recall, field) for field in ("ef", "evaluations"))
+        each = results.fact(dataset, who, "bytes_per_vector", "search")
         percent = results.fact(dataset, who, "overhead_percent", "search")
         unreachable = results.fact(dataset, who, "unreachable")
         rows.append(
             [
                 name(who),
                 *cells,
-                f"{needed.median:.0f}" if needed else NOTHING,
-                f"{percent:.1f} % over raw" if percent is not None else resident(results, dataset, who),
+                f"{ef.median:.0f}" if ef else NOTHING,
+                f"{distances.median:.0f}" if distances else NOTHING,
+                f"{each:,.0f} B a row, {percent:.1f} %" if each is not None else resident(results, dataset, who),
                 unreachable if unreachable is not None else NOTHING,
             ]
         )
-    note = "Beam width for a recall says how good the graph is. Memory: ours exact, from the ledger; of peers (`~`) the growth of the resident set while they built."
+    note = (
+        "Beam width and distances for a recall say how good the graph is. Memory: ours exact, from the ledger, with what is above the"
+        " rows as the codec keeps them in %; of peers (`~`) the growth of the resident set while they built."
+    )
     return "\n".join([f"### {dataset}: build", "", note, "", *grid(head, rows)])
 
 

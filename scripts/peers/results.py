@@ -125,12 +125,17 @@ class Results:
                 ratios.append(curves.ratio(second, first))
         return curves.spread(ratios)
 
-    def ef_needed(self, dataset, who, recall):
-        """Beam width at which a graph reaches a recall, median over everything measured: how good the graph is."""
+    def needed(self, dataset, who, recall, field):
+        """Beam width (`ef`) or distances (`evaluations`) with which a graph reaches a recall: how good the graph is. The
+        median of all curves.
+        """
         widths = []
         for key, visits in self.searches.items():
             if key[0] == dataset and key[4] == who and key[1] != "oversubscribed":
-                found = [curves.ef_at([(row["recall"], row["ef"]) for row in rows], recall) for rows in visits.values()]
+                found = [
+                    curves.ef_at([(row["recall"], row[field]) for row in rows if row.get(field)], recall)
+                    for rows in visits.values()
+                ]
                 widths += [curves.Rate(width) for width in found if width]
         return curves.spread(widths)
 

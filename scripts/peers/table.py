@@ -95,27 +95,31 @@ LAB = {
     "f32-own": lab("f32", OWN, STRATEGIES),
     "f16": lab("f16"),
     "split": lab("split"),
-    "sq8": lab("sq8"),
-    "lvq4": lab("lvq4"),
-    "rabitq1": lab("rabitq1"),
-    "rabitq2": lab("rabitq2"),
-    "rabitq4": lab("rabitq4"),
+    "sq8+f32": lab("sq8+f32"),
+    "lvq4+f32": lab("lvq4+f32"),
+    "rabitq1+f32": lab("rabitq1+f32"),
+    "rabitq2+f32": lab("rabitq2+f32"),
+    "rabitq4+f32": lab("rabitq4+f32"),
     "f32-search-batch": lab("f32", search="search-batch"),
-    "sq8-search-batch": lab("sq8", search="search-batch"),
+    "sq8+f32-search-batch": lab("sq8+f32", search="search-batch"),
     "split-search-batch": lab("split", search="search-batch"),
-    "f32-bulk": lab("f32", OWN, ["batch", "slots", "lockfree"], build="bulk"),
-    "sq8-bulk": lab("sq8", OWN, ["batch", "slots", "lockfree"], build="bulk"),
+    "f32-bulk": lab("f32", build="bulk", search="bulk-search"),
+    "sq8+f32-bulk": lab("sq8+f32", build="bulk", search="bulk-search"),
 }
+# Those that answer exactly: whatever they traverse, the last candidates are compared as f32.
+RERANKED = ["split", "sq8+f32", "lvq4+f32", "rabitq1+f32", "rabitq2+f32", "rabitq4+f32"]
+BATCHES = ["f32-search-batch", "sq8+f32-search-batch", "split-search-batch"]
+BULK = ["f32-bulk", "sq8+f32-bulk"]
 
 # A group is measured without a pause: baseline, the others in random order, baseline.
 GROUPS = {
     "f32": {"lab": ["f32", "f32-own"], "peers": ["faiss", "usearch", "diskann", "glass", "svs"]},
     "quantised": {
-        "lab": ["split", "f16", "sq8", "lvq4", "rabitq1", "rabitq2", "rabitq4"],
+        "lab": ["f16", *RERANKED],
         "peers": ["faiss-sq8", "glass-sq8", "symphonyqg", "svs-lvq8", "svs-lvq4x8"],
     },
-    "batch": {"lab": ["f32-search-batch", "sq8-search-batch", "split-search-batch"], "peers": []},
-    "bulk": {"lab": ["f32-bulk", "sq8-bulk"], "peers": []},
+    "batch": {"lab": BATCHES, "peers": []},
+    "bulk": {"lab": BULK, "peers": []},
     # One writer beside one reader, each of which is measured alone too.
     "mixed": {"lab": ["f32-own"], "peers": []},
     # The same at many more threads than cores, as ratio to as many threads as cores.
@@ -128,7 +132,6 @@ MIXED_EF = 64
 # What is to be reached at `recall`, as ratio of the best configuration of ours (by median) to the best of `peers`.
 # `measure`: search or build. The data sets, or None for all that were measured.
 LARGE = ["sift128-100k", "glove100"]
-QUANTISED = ["split", "f16", "sq8", "lvq4", "rabitq1", "rabitq2", "rabitq4"]
 FLOORS = [
     {"what": "f32 search", "measure": "search", "ours": ["f32", "f32-own"], "peers": ["hnswlib"], "on": LARGE, "floor": 2.0},
     {"what": "f32 search", "measure": "search", "ours": ["f32", "f32-own"], "peers": ["hnswlib"], "on": ["hi1024"], "floor": 1.6},
@@ -136,14 +139,14 @@ FLOORS = [
     {"what": "f32 search", "measure": "search", "ours": ["f32", "f32-own"], "peers": ["usearch"], "on": None, "floor": 1.8},
     {"what": "f32 search", "measure": "search", "ours": ["f32", "f32-own"], "peers": ["diskann"], "on": None, "floor": 1.6},
     {"what": "plane split", "measure": "search", "ours": ["split"], "peers": ["hnswlib"], "on": ["hi1024"], "floor": 2.2},
-    {"what": "quantised, re-ranked", "measure": "search", "ours": QUANTISED, "peers": ["hnswlib"], "on": LARGE, "floor": 3.5},
-    {"what": "quantised, re-ranked", "measure": "search", "ours": QUANTISED, "peers": ["hnswlib"], "on": ["hi1024"], "floor": 6.9},
-    {"what": "quantised, re-ranked", "measure": "search", "ours": QUANTISED, "peers": ["glass-sq8"], "on": None, "floor": 1.0},
-    {"what": "quantised, re-ranked", "measure": "search", "ours": QUANTISED, "peers": ["symphonyqg"], "on": None, "floor": 1.0},
+    {"what": "quantised, re-ranked", "measure": "search", "ours": RERANKED, "peers": ["hnswlib"], "on": LARGE, "floor": 3.5},
+    {"what": "quantised, re-ranked", "measure": "search", "ours": RERANKED, "peers": ["hnswlib"], "on": ["hi1024"], "floor": 6.9},
+    {"what": "quantised, re-ranked", "measure": "search", "ours": RERANKED, "peers": ["glass-sq8"], "on": None, "floor": 1.0},
+    {"what": "quantised, re-ranked", "measure": "search", "ours": RERANKED, "peers": ["symphonyqg"], "on": None, "floor": 1.0},
     {
         "what": "search_batch",
         "measure": "search",
-        "ours": ["f32-search-batch", "sq8-search-batch", "split-search-batch"],
+        "ours": BATCHES,
         "peers": ["hnswlib"],
         "on": ["sift128-100k"],
         "floor": 4.0,
@@ -152,16 +155,16 @@ FLOORS = [
     {
         "what": "one-by-one insert, own parameters",
         "measure": "build",
-        "ours": ["f32-own", *QUANTISED],
+        "ours": ["f32-own", *RERANKED],
         "peers": ["hnswlib"],
         "on": None,
         "floor": 4.0,
     },
-    {"what": "bulk build", "measure": "build", "ours": ["f32-bulk", "sq8-bulk"], "peers": ["hnswlib"], "on": None, "floor": 10.0},
+    {"what": "bulk build", "measure": "build", "ours": BULK, "peers": ["hnswlib"], "on": None, "floor": 10.0},
     {
         "what": "seed workload",
         "measure": "search",
-        "ours": ["f32", "f32-own", *QUANTISED],
+        "ours": ["f32", "f32-own", *RERANKED],
         "peers": ["hnswlib"],
         "on": ["uniform128"],
         "floor": 3.0,
@@ -169,7 +172,7 @@ FLOORS = [
     {
         "what": "seed workload",
         "measure": "build",
-        "ours": ["f32", "f32-own", "f32-bulk", "sq8-bulk", *QUANTISED],
+        "ours": ["f32", "f32-own", *BULK, *RERANKED],
         "peers": ["hnswlib"],
         "on": ["uniform128"],
         "floor": 5.0,

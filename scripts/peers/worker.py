@@ -4,7 +4,8 @@
     python3 worker.py --version PEER          prints what is installed; exit code 3 and why, if nothing is
 
 The job is what `campaign.py` writes: peer, folder, k, parameters, threads, build_threads, timed_build, efs, seconds, rows,
-query_count, saved (a path or null), mixed (null, or the rows to begin with).
+query_count, saved (a path or null),
+mixed (true for one writer beside one reader).
 """
 
 import json
@@ -145,7 +146,7 @@ class Beside:
 
 def mixed(peer, dataset, job, push):
     """Writer alone, reader alone, both; each on the same index of the first rows, loaded anew."""
-    begin = min(job["mixed"], len(dataset.base) // 2)
+    begin = len(dataset.base) // 2
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "index")
         peer.empty(len(dataset.base))
@@ -190,7 +191,7 @@ def main():
 
     dataset = Dataset(job["folder"], job["k"], job["rows"], job["query_count"])
     peer = adapter(job["peer"], dataset, job["parameters"])
-    if job["mixed"] is not None:
+    if job["mixed"]:
         mixed(peer, dataset, job, push)
     elif hasattr(peer, "measure"):
         by_itself(peer, dataset, job, push)

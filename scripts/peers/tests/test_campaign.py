@@ -128,12 +128,21 @@ class Command(unittest.TestCase):
         op = {"per_second": 5.0, "latency_us": {"p50": 1.0, "p99": 2.0, "p999": 3.0}}
         row = {
             "strategy": "slots", "workload": "bulk", "threads": 2, "ef": None, "seconds": 1.0, "recall_at_k": None,
-            "ops": {"insert": op, "search": None}, "memory": {"overhead_percent": 3.0}, "graph": {"unreachable": 0},
+            "ops": {"insert": op, "search": None}, "memory": {"overhead_percent": 3.0, "total_bytes": 5000},
+            "graph": {"unreachable": 0, "live": 10}, "short_answers": None,
             "tainted": ["other processes used 1.50 cores"],
         }  # fmt: skip
         made = lab.converted(row)
         self.assertEqual((made["workload"], made["lab_workload"], made["per_second"]), ("build", "bulk", 5.0))
         self.assertEqual(made["other_cores"], 1.5)
+        self.assertEqual(made["bytes_per_vector"], 500.0)
+        search = {**op, "per_second": 9.0, "evaluations_per_op": 600.0}
+        both = lab.converted({**row, "workload": "reader-writer", "ops": {"insert": op, "search": search}, "short_answers": 1})
+        self.assertEqual([both[part] for part in ("workload", "writes_per_second", "reads_per_second", "failed_calls")],
+                         ["writer+reader", 5.0, 9.0, 1])
+        self.assertEqual(both["evaluations"], 600.0)
+        alone = lab.converted({**row, "workload": "writer-alone"})
+        self.assertEqual((alone["workload"], alone["reads_per_second"]), ("writer", 0.0))
         mixed = lab.converted({**row, "workload": "mixed", "ops": {"insert": op, "search": {**op, "per_second": 9.0}}})
         self.assertEqual((mixed["workload"], mixed["per_second"]), ("mixed", 9.0))
 

@@ -54,14 +54,14 @@ class Search(unittest.TestCase):
         self.assertAlmostEqual(results.floor(floor, "uniform128", 1, "hnswlib")[1].median, 3.0)
 
     def test_beam_width_needed(self):
-        needed = Results(made(curve("f32", strategy="slots"))).ef_needed("set", OURS, 0.95)
+        needed = Results(made(curve("f32", strategy="slots"))).needed("set", OURS, 0.95, "ef")
         self.assertAlmostEqual(needed.median, 32.0)
 
 
 class Build(unittest.TestCase):
     def test_is_compared_across_groups_of_a_block(self):
-        rows = [build("hnswlib", 1000.0), build("sq8", 4000.0, group="quantised", strategy="slots")]
-        rates, ratios = Results(made(rows)).build("set", 1, ("sq8", "slots"))
+        rows = [build("hnswlib", 1000.0), build("sq8+f32", 4000.0, group="quantised", strategy="slots")]
+        rates, ratios = Results(made(rows)).build("set", 1, ("sq8+f32", "slots"))
         self.assertAlmostEqual(rates.median, 4000.0)
         self.assertAlmostEqual(ratios.median, 4.0)
 
