@@ -123,7 +123,7 @@ class Campaign:
             rows = self.peer_rows(visit) if "peer" in visit else self.lab_rows(visit)
             problem = None
         except (RuntimeError, OSError, ValueError, subprocess.TimeoutExpired) as failed:
-            rows, problem = [], str(failed)
+            rows, problem = [], self.nameless(str(failed))
             print(f"failed: {problem}", file=sys.stderr)
         self.document["rows"] += [{**visit, **row} for row in rows]
         taken = {"visit": visit, "seconds": round(time.time() - begin, 1)}
@@ -132,6 +132,12 @@ class Campaign:
         if facts and self.document["machine"] is None:
             self.document["machine"], self.document["build"] = facts["machine"], facts["build"]
         documents.write(self.out, self.document)
+
+    def nameless(self, text):
+        """Without the folders of this machine, which results must not name."""
+        for folder in sorted([*self.folders.values(), self.cache, HERE, tempfile.gettempdir()], key=len, reverse=True):
+            text = text.replace(folder, os.path.basename(folder))
+        return text
 
     def times_builds(self, visit):
         """Builds are timed once per block, data set and thread count; with reuse, in the first block only."""

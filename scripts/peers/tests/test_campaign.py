@@ -109,6 +109,7 @@ class Document(WithFolder):
         campaign = self.campaign()
         self.assertEqual(campaign.document["datasets"], {"set": {"base.fvecs": 10, "gt.ivecs": 8, "query.fvecs": 11}})
         self.assertNotIn(self.folder, json.dumps(campaign.document))
+        self.assertNotIn(os.path.dirname(self.folder), campaign.nameless(f"no file {self.folder}/indexes/x"))
 
 
 class Command(unittest.TestCase):
