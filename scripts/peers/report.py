@@ -172,8 +172,8 @@ def builds(results, dataset):
             rates, ratios = results.build(dataset, count, who)
             cells.append(cell(rates, None if who == (table.BASELINE, "") else ratios))
         ef, distances = (results.needed(dataset, who, recall, field) for field in ("ef", "evaluations"))
-        each = results.fact(dataset, who, "bytes_per_vector", "search")
-        percent = results.fact(dataset, who, "overhead_percent", "search")
+        each = results.fact(dataset, who, "bytes_per_vector", "search", pick=min)
+        percent = results.fact(dataset, who, "overhead_percent", "search", pick=min)
         unreachable = results.fact(dataset, who, "unreachable")
         rows.append(
             [
