@@ -20,8 +20,10 @@
 //! Rows in segments, padded to cache lines; nothing is freed before the store is dropped.
 
 mod codec;
+mod rabitq;
 
 pub use codec::{Codec, F32, check_vector};
+pub use rabitq::RaBitQ;
 
 use crate::graph::NodeId;
 use crate::segments::Segments;

@@ -1,0 +1,121 @@
+//! A random rotation that takes a vector of `d` components O(d log d) operations, and O(d) memory.
+//!
+//! A rotation spreads what is in few components over all of them, which is what makes codes of few bits per component good
+//! and the error of their estimates known (Gao and Long, "RaBitQ", SIGMOD 2024, section 3.1). A random orthogonal matrix would
+//! take d² operations. Instead, rounds of random sign flips and a Hadamard transform (Ailon and Chazelle, "The fast
+//! Johnson-Lindenstrauss transform", 2009). The transform works on a power of two of components, so it is laid over the first
+//! components in even rounds and over the last in odd ones, and a step of Kac's walk, one half of the vector against the other,
+//! carries between what only one of them reaches (as in the authors' RaBitQ library).
+
+use crate::mix::mix;
+
+/// How many rounds. Two give most of what there is to gain; four are what the RaBitQ library takes.
+const ROUNDS: usize = 4;
+
+/// A rotation of vectors of one dimension, given by a seed.
+pub struct Rotation {
+    dim: usize,
+    /// The largest power of two up to `dim`.
+    block: usize,
+    /// By round and component: a random sign; divided by √block within the block, which makes the transform orthogonal.
+    factors: Box<[f32]>,
+}
+
+impl Rotation {
+    /// A rotation of `dim` components, at least one.
+    pub fn new(dim: usize, seed: u64) -> Rotation {
+        let block = 1 << dim.ilog2();
+        let mut rotation = Rotation { dim, block, factors: vec![1.0; ROUNDS * dim].into_boxed_slice() };
+        let scale = 1.0 / (block as f32).sqrt();
+        for round in 0..ROUNDS {
+            let start = rotation.start(round);
+            rotation.factors[round * dim + start..][..block].fill(scale);
+        }
+        for (i, factor) in rotation.factors.iter_mut().enumerate() {
+            let random = mix(seed ^ mix(i as u64));
+            *factor = factor.copysign(if random & 1 == 0 { 1.0 } else { -1.0 });
+        }
+        rotation
+    }
+
+    /// Where the block of a round starts.
+    fn start(&self, round: usize) -> usize {
+        if round.is_multiple_of(2) { 0 } else { self.dim - self.block }
+    }
+
+    /// Rotates a vector.
+    pub fn rotate(&self, vector: &mut [f32]) {
+        for round in 0..ROUNDS {
+            self.scale(round, vector);
+            hadamard(&mut vector[self.start(round)..][..self.block]);
+            self.walk(vector);
+        }
+    }
+
+    /// Undoes [`Rotation::rotate`]: each step is its own transpose.
+    pub fn unrotate(&self, vector: &mut [f32]) {
+        for round in (0..ROUNDS).rev() {
+            self.walk(vector);
+            hadamard(&mut vector[self.start(round)..][..self.block]);
+            self.scale(round, vector);
+        }
+    }
+
+    fn scale(&self, round: usize, vector: &mut [f32]) {
+        for (x, factor) in vector.iter_mut().zip(&self.factors[round * self.dim..]) {
+            *x *= factor;
+        }
+    }
+
+    /// Turns each component of the first half and its partner in the second by 45 degrees, unless the block reaches all.
+    fn walk(&self, vector: &mut [f32]) {
+        if self.block == self.dim {
+            return;
+        }
+        let (first, second) = vector.split_at_mut(self.dim / 2);
+        for (a, b) in first.iter_mut().zip(second) {
+            (*a, *b) = ((*a + *b) * core::f32::consts::FRAC_1_SQRT_2, (*a - *b) * core::f32::consts::FRAC_1_SQRT_2);
+        }
+    }
+
+    /// Bytes allocated.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.factors)
+    }
+}
+
+/// The Hadamard transform of a power of two of components, without its factor.
+fn hadamard(vector: &mut [f32]) {
+    let mut half = vector.len() / 2;
+    // Halves of at least a register are added to each other as they lie ...
+    while half >= SMALL {
+        for pair in vector.chunks_exact_mut(2 * half) {
+            let (first, second) = pair.split_at_mut(half);
+            for (a, b) in first.iter_mut().zip(second) {
+                (*a, *b) = (*a + *b, *a - *b);
+            }
+        }
+        half /= 2;
+    }
+    // ... and what is left are transforms of one register each, or of a shorter vector.
+    let (chunks, rest) = vector.as_chunks_mut::<SMALL>();
+    chunks.iter_mut().for_each(|chunk| butterflies(chunk));
+    butterflies(rest);
+}
+
+/// Components of a transform that stays in registers.
+const SMALL: usize = 16;
+
+#[inline(always)]
+fn butterflies(vector: &mut [f32]) {
+    let mut half = vector.len() / 2;
+    while half > 0 {
+        for pair in vector.chunks_exact_mut(2 * half) {
+            let (first, second) = pair.split_at_mut(half);
+            for (a, b) in first.iter_mut().zip(second) {
+                (*a, *b) = (*a + *b, *a - *b);
+            }
+        }
+        half /= 2;
+    }
+}
