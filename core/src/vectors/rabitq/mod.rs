@@ -28,11 +28,11 @@ mod quantise;
 mod rotation;
 
 use super::codec::{check_dim, check_vector, scale};
-use super::{Codec, Line};
+use super::{Codec, Line, Lossy, bytes_of};
 use crate::distance::Metric;
 use crate::distance::bits::{self, BitKernels};
 use crate::error::ConfigError;
-use quantise::{centred, quantise};
+use quantise::{centre_of_grid, centred, quantise};
 use rotation::Rotation;
 
 /// Seeds the rotation.
@@ -210,6 +210,23 @@ impl<const BITS: usize> RaBitQ<BITS> {
         unsafe { row.add(self.shape.lines).cast::<Factors>().sub(1).read() }
     }
 
+    /// The codes of a row.
+    fn codes(&self, row: &[Line]) -> Vec<u8> {
+        let row: &[u8] = bytemuck::cast_slice(row);
+        let mut codes = vec![0; self.shape.dim];
+        self.shape.runs(|run| {
+            for (code, byte) in codes[run.components.clone()].iter_mut().zip(&row[run.byte..]) {
+                *code |= run.get(*byte);
+            }
+        });
+        codes
+    }
+
+    /// How often an inner product is taken away in a distance.
+    fn times(&self) -> f32 {
+        if self.metric == Metric::L2 { 2.0 } else { 1.0 }
+    }
+
     /// Writes the rotated difference of a vector from the centre to `rotated`; returns its squared length and the inner
     /// product of the vector with the centre.
     fn relative(&self, vector: &[f32], rotated: &mut [f32]) -> (f64, f64) {
@@ -241,12 +258,11 @@ impl<const BITS: usize> RaBitQ<BITS> {
     ) {
         let mut sums = [0i32; CHUNK];
         for (rows, out) in rows.chunks(CHUNK).zip(out.chunks_mut(CHUNK)) {
-            // SAFETY: `*const Line` and `*const u8` have the same layout; the rest is the caller's promise.
+            let [high, low] = self.shape.planes.map(|plane| plane.lines());
+            // SAFETY: the caller's promise.
             unsafe {
-                let pointers = core::slice::from_raw_parts(rows.as_ptr().cast::<*const u8>(), rows.len());
-                let [high, low] = self.shape.planes;
-                let lines = bits::Lines { high: high.lines(), low: low.lines() };
-                self.kernels.many(bytes.cast(), pointers, lines, self.shape.lines, &mut sums);
+                let lines = bits::Lines { high, low };
+                self.kernels.many(bytes.cast(), bytes_of(rows), lines, self.shape.lines, &mut sums);
                 for ((row, sum), out) in rows.iter().zip(&sums).zip(out) {
                     let factors = self.factors(*row);
                     *out = factors.add + factors.slope * (unit * *sum as f32 - middle) + add;
@@ -295,6 +311,10 @@ impl<const BITS: usize> Codec for RaBitQ<BITS> {
         bits::BLOCK
     }
 
+    fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.centre) + self.rotation.bytes()
+    }
+
     fn vector_bytes(&self) -> usize {
         self.shape.planes.iter().map(|plane| plane.bytes).sum::<usize>() + size_of::<Factors>()
     }
@@ -318,7 +338,7 @@ impl<const BITS: usize> Codec for RaBitQ<BITS> {
             let cosine = fit.cosine().min(1.0);
             let tangent = (1.0 - cosine * cosine).sqrt() / cosine;
             let error = length * tangent / (dim.max(2) as f64 - 1.0).sqrt();
-            let times = if self.metric == Metric::L2 { 2.0 } else { 1.0 };
+            let times = f64::from(self.times());
             factors.slope = (-times * length / fit.product) as f32;
             factors.error = (times * error) as f32;
         }
@@ -331,17 +351,9 @@ impl<const BITS: usize> Codec for RaBitQ<BITS> {
     }
 
     fn decode(&self, row: &[Line], _rest: &[Line]) -> Vec<f32> {
-        // SAFETY: a slice of lines is a row.
-        let factors = unsafe { self.factors(row.as_ptr()) };
-        let row: &[u8] = bytemuck::cast_slice(row);
-        let mut codes = vec![0u8; self.shape.dim];
-        self.shape.runs(|run| {
-            for (code, byte) in codes[run.components.clone()].iter_mut().zip(&row[run.byte..]) {
-                *code |= run.get(*byte);
-            }
-        });
-        let times = if self.metric == Metric::L2 { 2.0 } else { 1.0 };
-        let mut vector: Vec<f32> = codes.iter().map(|code| -factors.slope / times * centred(*code, BITS)).collect();
+        // SAFETY: the lines are a row.
+        let length = unsafe { self.factors(row.as_ptr()) }.slope / -self.times();
+        let mut vector: Vec<f32> = self.codes(row).iter().map(|code| length * centred(*code, BITS)).collect();
         self.rotation.unrotate(&mut vector);
         vector.iter_mut().zip(&self.centre).for_each(|(x, c)| *x += c);
         vector
@@ -378,7 +390,7 @@ impl<const BITS: usize> Codec for RaBitQ<BITS> {
                 *byte = *x as i8;
             }
         });
-        query.middle = query.unit * sum as f32 * ((1 << BITS) - 1) as f32 / 2.0;
+        query.middle = query.unit * sum as f32 * centre_of_grid(BITS);
         query.length = square.sqrt() as f32;
         query.add = match self.metric {
             Metric::L2 => square as f32,
@@ -394,8 +406,24 @@ impl<const BITS: usize> Codec for RaBitQ<BITS> {
     }
 
     unsafe fn distances_between(&self, from: *const Line, rows: &[*const Line], out: &mut [f32]) {
-        let _ = (from, rows, out);
-        unimplemented!()
+        let mut bytes = vec![Line([0.0; 16]); self.shape.query_lines()];
+        // SAFETY: the caller's promise.
+        let (codes, factors) = unsafe {
+            let row = core::slice::from_raw_parts(from, self.shape.lines);
+            (self.codes(row), self.factors(from))
+        };
+        // The grid point of `from`, doubled, is whole numbers, and a query without error.
+        let signed: &mut [i8] = bytemuck::cast_slice_mut(&mut bytes);
+        self.shape.runs(|run| {
+            for (code, byte) in codes[run.components.clone()].iter().zip(&mut signed[run.query_byte..]) {
+                *byte = (centred(*code, BITS) * 2.0) as i8;
+            }
+        });
+        let sum: f32 = codes.iter().map(|code| centred(*code, BITS)).sum();
+        let unit = factors.slope / -self.times();
+        let middle = unit * sum * centre_of_grid(BITS);
+        // SAFETY: the caller's promise.
+        unsafe { self.estimates(bytes.as_ptr(), unit / 2.0, middle, factors.add - self.base, rows, out) }
     }
 
     unsafe fn refined(&self, query: &Query, rows: &[*const Line], _rests: &[*const Line], out: &mut [f32]) {
@@ -403,7 +431,31 @@ impl<const BITS: usize> Codec for RaBitQ<BITS> {
         unsafe { self.distances(query, rows, out) }
     }
 
-    fn shortlist(&self, k: usize, _ef: usize) -> usize {
-        k
+    #[inline(always)]
+    unsafe fn at_least(&self, query: &Query, row: *const Line, estimate: f32) -> f32 {
+        // SAFETY: the caller's promise.
+        let error = unsafe { self.factors(row) }.error;
+        estimate - DEVIATIONS() * error * query.length
+    }
+
+    fn shortlist(&self, _k: usize, ef: usize) -> usize {
+        ef
     }
 }
+
+impl<const BITS: usize> Lossy for RaBitQ<BITS> {
+    const RERANKED: &'static str = match BITS {
+        1 => "rabitq1+f32",
+        2 => "rabitq2+f32",
+        3 => "rabitq3+f32",
+        4 => "rabitq4+f32",
+        _ => panic!("RaBitQ takes 1 to 4 bits"),
+    };
+    const TOO_COARSE: bool = true;
+    const ESTIMATES: bool = true;
+}
+
+/// TEMP
+pub static DEV: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+#[allow(non_snake_case)]
+fn DEVIATIONS() -> f32 { f32::from_bits(DEV.load(std::sync::atomic::Ordering::Relaxed)) }

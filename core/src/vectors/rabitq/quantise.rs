@@ -9,7 +9,13 @@
 /// What a code stands for: half-integers, in units of the grid.
 #[inline(always)]
 pub fn centred(code: u8, bits: usize) -> f32 {
-    f32::from(code) - ((1u32 << bits) - 1) as f32 / 2.0
+    f32::from(code) - centre_of_grid(bits)
+}
+
+/// The middle between the smallest and the largest code.
+#[inline(always)]
+pub fn centre_of_grid(bits: usize) -> f32 {
+    ((1u32 << bits) - 1) as f32 / 2.0
 }
 
 /// How well a grid point fits a vector.

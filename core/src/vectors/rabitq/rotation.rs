@@ -7,6 +7,7 @@
 //! components in even rounds and over the last in odd ones, and a step of Kac's walk, one half of the vector against the other,
 //! carries between what only one of them reaches (as in the authors' RaBitQ library).
 
+use crate::distance::Isa;
 use crate::mix::mix;
 
 /// How many rounds. Two give most of what there is to gain; four are what the RaBitQ library takes.
@@ -19,13 +20,22 @@ pub struct Rotation {
     block: usize,
     /// By round and component: a random sign; divided by √block within the block, which makes the transform orthogonal.
     factors: Box<[f32]>,
+    routine: fn(&Rotation, &mut [f32]),
 }
 
 impl Rotation {
     /// A rotation of `dim` components, at least one.
     pub fn new(dim: usize, seed: u64) -> Rotation {
         let block = 1 << dim.ilog2();
-        let mut rotation = Rotation { dim, block, factors: vec![1.0; ROUNDS * dim].into_boxed_slice() };
+        let factors = vec![1.0; ROUNDS * dim].into_boxed_slice();
+        let routine = match Isa::in_use() {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => Rotation::rotate_avx512,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => Rotation::rotate_avx2,
+            _ => Rotation::rotate_here,
+        };
+        let mut rotation = Rotation { dim, block, factors, routine };
         let scale = 1.0 / (block as f32).sqrt();
         for round in 0..ROUNDS {
             let start = rotation.start(round);
@@ -39,17 +49,43 @@ impl Rotation {
     }
 
     /// Where the block of a round starts.
+    #[inline(always)]
     fn start(&self, round: usize) -> usize {
         if round.is_multiple_of(2) { 0 } else { self.dim - self.block }
     }
 
-    /// Rotates a vector.
+    /// Rotates a vector. All instruction sets give the same bits: they do the same operations, more or fewer at once.
     pub fn rotate(&self, vector: &mut [f32]) {
+        (self.routine)(self, vector)
+    }
+
+    #[inline(always)]
+    fn rotate_here(&self, vector: &mut [f32]) {
         for round in 0..ROUNDS {
             self.scale(round, vector);
             hadamard(&mut vector[self.start(round)..][..self.block]);
             self.walk(vector);
         }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn rotate_avx2(&self, vector: &mut [f32]) {
+        #[target_feature(enable = "avx2")]
+        fn rotate(rotation: &Rotation, vector: &mut [f32]) {
+            rotation.rotate_here(vector);
+        }
+        // SAFETY: chosen only if the machine runs it.
+        unsafe { rotate(self, vector) }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn rotate_avx512(&self, vector: &mut [f32]) {
+        #[target_feature(enable = "avx512f")]
+        fn rotate(rotation: &Rotation, vector: &mut [f32]) {
+            rotation.rotate_here(vector);
+        }
+        // SAFETY: chosen only if the machine runs it.
+        unsafe { rotate(self, vector) }
     }
 
     /// Undoes [`Rotation::rotate`]: each step is its own transpose.
@@ -61,6 +97,7 @@ impl Rotation {
         }
     }
 
+    #[inline(always)]
     fn scale(&self, round: usize, vector: &mut [f32]) {
         for (x, factor) in vector.iter_mut().zip(&self.factors[round * self.dim..]) {
             *x *= factor;
@@ -68,6 +105,7 @@ impl Rotation {
     }
 
     /// Turns each component of the first half and its partner in the second by 45 degrees, unless the block reaches all.
+    #[inline(always)]
     fn walk(&self, vector: &mut [f32]) {
         if self.block == self.dim {
             return;
@@ -85,6 +123,7 @@ impl Rotation {
 }
 
 /// The Hadamard transform of a power of two of components, without its factor.
+#[inline(always)]
 fn hadamard(vector: &mut [f32]) {
     let mut half = vector.len() / 2;
     // Halves of at least a register are added to each other as they lie ...
@@ -99,7 +138,9 @@ fn hadamard(vector: &mut [f32]) {
     }
     // ... and what is left are transforms of one register each, or of a shorter vector.
     let (chunks, rest) = vector.as_chunks_mut::<SMALL>();
-    chunks.iter_mut().for_each(|chunk| butterflies(chunk));
+    for chunk in chunks {
+        butterflies(chunk);
+    }
     butterflies(rest);
 }
 
