@@ -28,13 +28,7 @@ impl<C: Codec> Lane<'_, C> {
     }
 
     /// Begins with a query, if there is one.
-    fn begin<V: View>(
-        &mut self,
-        view: &V,
-        vectors: &Vectors<C>,
-        query: Option<(usize, &[f32])>,
-        ef: usize,
-    ) {
+    fn begin<V: View>(&mut self, view: &V, vectors: &Vectors<C>, query: Option<(usize, &[f32])>, ef: usize) {
         self.number = query.map(|(number, _)| number);
         if let Some((_, query)) = query {
             vectors.codec().prepare(query, &mut self.query);

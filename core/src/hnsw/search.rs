@@ -84,8 +84,9 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
             let next = pool.sorted()[refined.len()..count].iter().take(STEP);
             let near = next.take_while(|candidate| {
                 // SAFETY: every node came from the view, as in `compare`.
-                let at_least =
-                    unsafe { codec.at_least(query, self.vectors.row(candidate.node()), candidate.distance()) };
+                let at_least = unsafe {
+                    codec.at_least(query, self.vectors.row(candidate.node()), candidate.distance())
+                };
                 at_least <= kth
             });
             let near = near.count();

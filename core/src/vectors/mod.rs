@@ -21,7 +21,7 @@
 
 mod codec;
 mod f16;
-pub mod rabitq;
+mod rabitq;
 mod reranked;
 mod sq8;
 

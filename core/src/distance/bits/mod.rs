@@ -91,7 +91,7 @@ impl BitKernels {
     }
 
     /// The dot products of a query with each row, into `out[..rows.len()]`. Prefetches `fetch` lines of every row but the
-    /// first [`BLOCK`].
+    /// first [`BLOCK`], or nothing if `fetch` is 0.
     ///
     /// # Safety
     /// Each row leads to planes of at least `lines` lines, the second right behind the first, and the query to as many lines
@@ -157,7 +157,7 @@ macro_rules! many_of_planes {
             // SAFETY: the caller's promise; `out` advances with `rows`.
             unsafe {
                 while let Some((block_rows, rest)) = rows.split_first_chunk::<BLOCK>() {
-                    let ahead = &rest[..rest.len().min(BLOCK)];
+                    let ahead = &rest[..if fetch == 0 { 0 } else { rest.len().min(BLOCK) }];
                     block::<HIGH, LOW, BLOCK>(query, block_rows, ahead, lines, fetch, out);
                     out = out.add(BLOCK);
                     rows = rest;

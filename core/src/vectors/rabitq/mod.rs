@@ -18,7 +18,7 @@
 //! ```
 //!
 //! # A row
-//! Codes of B bits, laid out for [`BitKernels`], and in the last [`FACTORS`](Factors) bytes the three factors of the
+//! Codes of B bits, laid out for [`BitKernels`], and in the last 12 bytes the three factors of the
 //! estimate, behind the codes in the same cache line if there is room.
 //!
 //! # A query
@@ -41,6 +41,17 @@ const SEED: u64 = 0x5241_4249_5451;
 /// How many rows [`Codec::distances`] takes at once.
 const CHUNK: usize = 32;
 
+/// The most lines of rows that are all fetched before the first is read; longer ones are fetched a few rows ahead.
+const AT_ONCE: usize = 16;
+
+/// Vectors and queries nearer to the centre than this are taken to be there: factors could overflow, and the square of what is
+/// neglected is no f32 above zero.
+const NEGLIGIBLE: f32 = 1e-30;
+
+/// By how many standard errors an estimate is taken to be too high at most, when candidates are given up: 1.9, as in the
+/// RaBitQ paper (section 3.2.2), which then holds for 97 of 100 estimates.
+const DEVIATIONS: f32 = 1.9;
+
 /// Rows of `BITS` (1 to 4) bits per component; see [the module](self).
 pub struct RaBitQ<const BITS: usize> {
     metric: Metric,
@@ -51,6 +62,8 @@ pub struct RaBitQ<const BITS: usize> {
     /// The constant of the estimate between two rows: |c|² for the inner product, 1 + |c|² for cosine.
     base: f32,
     shape: Shape,
+    /// Lines of each row that kernels fetch.
+    fetch: usize,
 }
 
 /// Where things are in a row.
@@ -124,7 +137,7 @@ impl Plane {
     }
 
     fn fields(&self) -> usize {
-        if self.width == 0 { 0 } else { 8 / self.width }
+        8usize.checked_div(self.width).unwrap_or(0)
     }
 }
 
@@ -190,13 +203,15 @@ impl<const BITS: usize> RaBitQ<BITS> {
             Metric::InnerProduct => square,
             Metric::Cosine => 1.0 + square,
         };
+        let shape = Shape::new(dim, BITS);
         RaBitQ {
             metric,
             kernels: BitKernels::new::<BITS>(),
             rotation: Rotation::new(dim, SEED),
             centre,
             base: base as f32,
-            shape: Shape::new(dim, BITS),
+            shape,
+            fetch: if shape.lines <= AT_ONCE { 0 } else { shape.lines },
         }
     }
 
@@ -230,16 +245,21 @@ impl<const BITS: usize> RaBitQ<BITS> {
     /// Writes the rotated difference of a vector from the centre to `rotated`; returns its squared length and the inner
     /// product of the vector with the centre.
     fn relative(&self, vector: &[f32], rotated: &mut [f32]) -> (f64, f64) {
+        // Several sums side by side, so that they can be vectorised.
+        const LANES: usize = 8;
         let scale = scale(vector, self.metric);
-        let (mut square, mut product) = (0.0f64, 0.0f64);
-        for ((&x, &c), to) in vector.iter().zip(&self.centre).zip(&mut *rotated) {
-            let (x, c) = (f64::from(x) * scale, f64::from(c));
-            square += (x - c) * (x - c);
-            product += x * c;
-            *to = (x - c) as f32;
+        let (mut squares, mut products) = ([0.0f64; LANES], [0.0f64; LANES]);
+        let components = vector.chunks(LANES).zip(self.centre.chunks(LANES));
+        for ((vector, centre), to) in components.zip(rotated.chunks_mut(LANES)) {
+            for (lane, ((&x, &c), to)) in vector.iter().zip(centre).zip(to).enumerate() {
+                let (x, c) = (f64::from(x) * scale, f64::from(c));
+                squares[lane] += (x - c) * (x - c);
+                products[lane] += x * c;
+                *to = (x - c) as f32;
+            }
         }
         self.rotation.rotate(rotated);
-        (square, product)
+        (squares.iter().sum(), products.iter().sum())
     }
 
     /// Distances of a query, given by its parts, to rows.
@@ -262,7 +282,7 @@ impl<const BITS: usize> RaBitQ<BITS> {
             // SAFETY: the caller's promise.
             unsafe {
                 let lines = bits::Lines { high, low };
-                self.kernels.many(bytes.cast(), bytes_of(rows), lines, self.shape.lines, &mut sums);
+                self.kernels.many(bytes.cast(), bytes_of(rows), lines, self.fetch, &mut sums);
                 for ((row, sum), out) in rows.iter().zip(&sums).zip(out) {
                     let factors = self.factors(*row);
                     *out = factors.add + factors.slope * (unit * *sum as f32 - middle) + add;
@@ -308,7 +328,7 @@ impl<const BITS: usize> Codec for RaBitQ<BITS> {
     }
 
     fn lookahead(&self) -> usize {
-        bits::BLOCK
+        if self.fetch == 0 { usize::MAX } else { bits::BLOCK }
     }
 
     fn heap_bytes(&self) -> usize {
@@ -326,7 +346,7 @@ impl<const BITS: usize> Codec for RaBitQ<BITS> {
         let length = square.sqrt();
         let row: &mut [u8] = bytemuck::cast_slice_mut(row);
         let mut factors = Factors { add: 0.0, slope: 0.0, error: 0.0 };
-        if length > 0.0 {
+        if length > f64::from(NEGLIGIBLE) {
             rotated.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
             let mut codes = vec![0; dim];
             let fit = quantise(&rotated, BITS, &mut codes);
@@ -376,7 +396,7 @@ impl<const BITS: usize> Codec for RaBitQ<BITS> {
         }
         let (square, product) = self.relative(vector, &mut query.rotated);
         let largest = query.rotated.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
-        let per_unit = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        let per_unit = if largest > NEGLIGIBLE { 127.0 / largest } else { 0.0 };
         query.unit = largest / 127.0;
         let bytes: &mut [i8] = bytemuck::cast_slice_mut(&mut query.bytes);
         let mut sum = 0;
@@ -435,7 +455,7 @@ impl<const BITS: usize> Codec for RaBitQ<BITS> {
     unsafe fn at_least(&self, query: &Query, row: *const Line, estimate: f32) -> f32 {
         // SAFETY: the caller's promise.
         let error = unsafe { self.factors(row) }.error;
-        estimate - DEVIATIONS() * error * query.length
+        estimate - DEVIATIONS * error * query.length
     }
 
     fn shortlist(&self, _k: usize, ef: usize) -> usize {
@@ -455,7 +475,5 @@ impl<const BITS: usize> Lossy for RaBitQ<BITS> {
     const ESTIMATES: bool = true;
 }
 
-/// TEMP
-pub static DEV: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-#[allow(non_snake_case)]
-fn DEVIATIONS() -> f32 { f32::from_bits(DEV.load(std::sync::atomic::Ordering::Relaxed)) }
+#[cfg(test)]
+mod tests;

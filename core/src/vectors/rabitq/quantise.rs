@@ -90,3 +90,79 @@ fn cosine_at(unit: &[f32], bits: usize, scale: f32) -> f32 {
     let (product, square): (f32, f32) = (product.iter().sum(), square.iter().sum());
     product * product / square
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mix::mix;
+
+    /// A random vector of unit length with normal components, by sums of uniform ones.
+    fn unit(dim: usize, seed: u64) -> Vec<f32> {
+        let uniform = |i: usize| mix(seed ^ mix(i as u64)) as f64 / u64::MAX as f64 - 0.5;
+        let normal: Vec<f64> = (0..dim).map(|i| (0..12).map(|j| uniform(12 * i + j)).sum()).collect();
+        let length = normal.iter().map(|x| x * x).sum::<f64>().sqrt();
+        normal.iter().map(|x| (x / length) as f32).collect()
+    }
+
+    #[test]
+    fn codes_come_as_near_as_their_bits_allow() {
+        // What uniform quantisers of normal variates reach at best (Max, "Quantizing for Minimum Distortion", 1960): the
+        // distortions 0.3634, 0.1188, 0.03744, 0.01154 are one minus the squared cosine.
+        for (bits, distortion) in [(1, 0.3634), (2, 0.1188), (3, 0.03744), (4, 0.01154)] {
+            let mut codes = vec![0; 1024];
+            let fits = (0..20).map(|seed| quantise(&unit(1024, seed), bits, &mut codes).cosine());
+            let found = fits.map(|cosine| 1.0 - cosine * cosine).sum::<f64>() / 20.0;
+            // A little less, since the sums of uniform variates have shorter tails.
+            assert!((0.85..1.01).contains(&(found / distortion)), "{bits} bits: {found} for {distortion}");
+        }
+    }
+
+    #[test]
+    fn no_scale_is_much_better_than_the_one_found() {
+        for bits in 2..=4 {
+            for dim in [3, 10, 100, 768] {
+                let unit = unit(dim, dim as u64);
+                let found = quantise(&unit, bits, &mut vec![0; dim]).cosine();
+                let largest = unit.iter().fold(0.0f32, |l, x| l.max(x.abs()));
+                let scales = (1..4000).map(|i| i as f32 / 1000.0 * (1 << (bits - 1)) as f32 / largest);
+                let best =
+                    scales.map(|scale| f64::from(cosine_at(&unit, bits, scale)).sqrt()).fold(0.0, f64::max);
+                assert!(
+                    (1.0 - found) <= (1.0 - best) * 1.02 + 1e-6,
+                    "{bits} bits, {dim}-d: {found}, best {best}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_fit_is_that_of_the_codes() {
+        for bits in 1..=4 {
+            let unit = unit(77, 1);
+            let mut codes = vec![0; 77];
+            let fit = quantise(&unit, bits, &mut codes);
+            assert!(codes.iter().all(|code| *code < 1 << bits));
+            let grid: Vec<f64> = codes.iter().map(|code| f64::from(centred(*code, bits))).collect();
+            let product: f64 = grid.iter().zip(&unit).map(|(x, y)| x * f64::from(*y)).sum();
+            let square: f64 = grid.iter().map(|x| x * x).sum();
+            assert!((fit.product - product).abs() < 1e-9 && (fit.square - square).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn one_large_component_among_zeros_and_equal_components_have_codes() {
+        for bits in 1..=4 {
+            for dim in [1, 2, 16, 100] {
+                let mut axis = vec![0.0; dim];
+                axis[dim / 2] = -1.0;
+                let equal = vec![1.0 / (dim as f32).sqrt(); dim];
+                for vector in [axis, equal.clone()] {
+                    let fit = quantise(&vector, bits, &mut vec![0; dim]);
+                    assert!(fit.product > 0.0 && fit.cosine() <= 1.0 + 1e-6);
+                }
+                let cosine = quantise(&equal, bits, &mut vec![0; dim]).cosine();
+                assert!((cosine - 1.0).abs() < 1e-6, "{bits} bits: {cosine}");
+            }
+        }
+    }
+}

@@ -112,7 +112,8 @@ impl Rotation {
         }
         let (first, second) = vector.split_at_mut(self.dim / 2);
         for (a, b) in first.iter_mut().zip(second) {
-            (*a, *b) = ((*a + *b) * core::f32::consts::FRAC_1_SQRT_2, (*a - *b) * core::f32::consts::FRAC_1_SQRT_2);
+            (*a, *b) =
+                ((*a + *b) * core::f32::consts::FRAC_1_SQRT_2, (*a - *b) * core::f32::consts::FRAC_1_SQRT_2);
         }
     }
 
@@ -158,5 +159,96 @@ fn butterflies(vector: &mut [f32]) {
             }
         }
         half /= 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Components from -1 to 1.
+    fn random(dim: usize, seed: u64) -> Vec<f32> {
+        (0..dim).map(|i| mix(seed ^ mix(i as u64)) as i64 as f32 / i64::MAX as f32).collect()
+    }
+
+    fn product(a: &[f32], b: &[f32]) -> f64 {
+        a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+    }
+
+    fn rotated(rotation: &Rotation, vector: &[f32]) -> Vec<f32> {
+        let mut vector = vector.to_vec();
+        rotation.rotate(&mut vector);
+        vector
+    }
+
+    #[test]
+    fn lengths_and_inner_products_are_kept_in_every_dimension() {
+        for dim in (1..=300).chain([768, 1000, 1023, 1024, 1025, 1536]) {
+            let rotation = Rotation::new(dim, 1);
+            let (a, b) = (random(dim, 2), random(dim, 3));
+            let (c, d) = (rotated(&rotation, &a), rotated(&rotation, &b));
+            let error = 1e-6 * (product(&a, &a) * product(&b, &b)).sqrt();
+            for (before, after) in [((&a, &a), (&c, &c)), ((&b, &b), (&d, &d)), ((&a, &b), (&c, &d))] {
+                let (before, after) = (product(before.0, before.1), product(after.0, after.1));
+                assert!((before - after).abs() <= 2.0 * error, "{dim}-d: {after} for {before}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rotation_is_undone() {
+        for dim in (1..=130).chain([300, 1024]) {
+            let rotation = Rotation::new(dim, 4);
+            let vector = random(dim, 5);
+            let mut back = rotated(&rotation, &vector);
+            rotation.unrotate(&mut back);
+            let error = vector.iter().zip(&back).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+            assert!(error < 1e-5, "{dim}-d: off by {error}");
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bits() {
+        for dim in [1, 2, 3, 16, 17, 100, 128, 300, 1024] {
+            let rotation = Rotation::new(dim, 6);
+            let vector = random(dim, 7);
+            let mut plain = vector.clone();
+            rotation.rotate_here(&mut plain);
+            assert_eq!(rotated(&rotation, &vector), plain, "{dim}-d");
+            #[cfg(target_arch = "x86_64")]
+            for (isa, routine) in [
+                (Isa::Avx2, Rotation::rotate_avx2 as fn(&Rotation, &mut [f32])),
+                (Isa::Avx512, Rotation::rotate_avx512),
+            ] {
+                if isa.is_available() {
+                    let mut other = vector.clone();
+                    routine(&rotation, &mut other);
+                    assert_eq!(other, plain, "{isa} {dim}-d");
+                }
+            }
+        }
+    }
+
+    /// No component of a rotated axis is much larger than the others; that is what rotating is for.
+    #[test]
+    fn a_single_component_is_spread_over_all() {
+        for dim in [64usize, 100, 129, 200, 255, 384, 768, 1000, 1024] {
+            let rotation = Rotation::new(dim, 8);
+            for axis in [0, 1, dim / 2, dim - 1] {
+                let mut vector = vec![0.0; dim];
+                vector[axis] = 1.0;
+                let largest = rotated(&rotation, &vector).iter().fold(0.0f32, |l, x| l.max(x.abs()));
+                // Of `dim` normal variates of variance 1 / dim, the largest is about √(2 ln dim / dim).
+                let usual = (2.0 * (dim as f32).ln() / dim as f32).sqrt();
+                assert!(largest < 2.0 * usual, "axis {axis} of {dim}: {largest}, usual is {usual}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_seed_is_another_rotation() {
+        let vector = random(100, 9);
+        assert_ne!(rotated(&Rotation::new(100, 1), &vector), rotated(&Rotation::new(100, 2), &vector));
+        assert_eq!(rotated(&Rotation::new(100, 1), &vector), rotated(&Rotation::new(100, 1), &vector));
     }
 }
