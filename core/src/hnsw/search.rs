@@ -2,7 +2,6 @@
 
 use super::pool::Candidate;
 use super::scratch::Scratch;
-use crate::distance::prefetch;
 use crate::graph::{At, Entry, Level, NodeId, NodeState, Stage, View};
 use crate::vectors::{Codec, Vectors};
 use core::cmp::Reverse;
@@ -123,7 +122,7 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
     pub fn start(&mut self, entry: Entry) -> Candidate {
         self.scratch.gather.nodes[0] = entry.node;
         self.scratch.gather.count = 1;
-        self.locate();
+        self.scratch.gather.locate(self.vectors);
         self.compare();
         Candidate::new(self.scratch.gather.distances[0], entry.node)
     }
@@ -138,7 +137,7 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
             for (to, link) in gather.nodes.iter_mut().zip(links) {
                 *to = link.node();
             }
-            self.locate();
+            gather.locate(self.vectors);
             self.compare();
             let gather = &self.scratch.gather;
             let best = gather.nodes[..gather.count]
@@ -155,27 +154,45 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
 
     /// Expands the candidates of the pool, nearest first, until none that is not expanded can improve it. With `FILTERED`,
     /// tombstones are expanded too, but not kept.
+    ///
+    /// One hop is always gathered ahead: while the rows of one node's neighbours are compared, those of the next arrive. So
+    /// a node is chosen for expansion before the neighbours of the one before it are known, which costs a few comparisons
+    /// more and saves most of the waiting for memory.
     pub fn beam<const FILTERED: bool>(&mut self, level: Level) {
-        while self.gather(level) {
-            self.score::<FILTERED>(level);
+        let mut going = self.gather(level);
+        while going {
+            going = self.hop::<FILTERED>(level);
         }
     }
 
-    /// The first half of a hop: takes the next node, and gathers those neighbours that were not met before. False if the
-    /// search is over.
+    /// Gathers the next hop and scores the one that was gathered before. False if the search is over.
+    #[inline(always)]
+    pub fn hop<const FILTERED: bool>(&mut self, level: Level) -> bool {
+        let Scratch { gather, ahead, .. } = &mut *self.scratch;
+        core::mem::swap(gather, ahead);
+        let going = self.gather(level);
+        self.score::<FILTERED>(level);
+        // Only what was just scored may lead on.
+        going || self.gather(level)
+    }
+
+    /// The first half of a hop: takes the next node, and gathers those neighbours that were not met before, in
+    /// `scratch.ahead`. False if there is none.
     #[inline(always)]
     pub fn gather(&mut self, level: Level) -> bool {
         let Some(node) = self.next_to_expand() else { return false };
-        self.announce(level);
-        let Scratch { links, visited, gather, hops, .. } = &mut *self.scratch;
+        if let Some(next) = self.scratch.pool.next() {
+            self.view.prefetch(At::new(next.node(), level), Stage::Near);
+        }
+        let Scratch { links, visited, ahead, hops, .. } = &mut *self.scratch;
         let links = self.view.links(At::new(node, level), links);
         *hops += 1;
-        gather.count = visited.insert_all(links, &mut gather.nodes);
-        self.locate();
+        ahead.count = visited.insert_all(links, &mut ahead.nodes);
+        ahead.locate(self.vectors);
         true
     }
 
-    /// The second half of a hop: compares what was gathered, and merges into the pool what is near enough.
+    /// The second half of a hop: compares what is in `scratch.gather`, and merges into the pool what is near enough.
     #[inline(always)]
     pub fn score<const FILTERED: bool>(&mut self, level: Level) {
         self.compare();
@@ -208,14 +225,6 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
         pool.merge(&mut run[..admitted]);
     }
 
-    /// Fetches the list that is likely to be read next.
-    #[inline(always)]
-    pub fn announce(&mut self, level: Level) {
-        if let Some(next) = self.scratch.pool.next() {
-            self.view.prefetch(At::new(next.node(), level), Stage::Near);
-        }
-    }
-
     /// The nearest node that is not expanded, be it a candidate or a detour; none when no such node can improve the pool.
     #[inline(always)]
     fn next_to_expand(&mut self) -> Option<NodeId> {
@@ -232,19 +241,6 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
             _ => {
                 scratch.detours.clear();
                 scratch.pool.expand().map(Candidate::node)
-            }
-        }
-    }
-
-    /// Looks up the rows of the gathered nodes, and fetches as many as the codec does not fetch itself.
-    #[inline(always)]
-    fn locate(&mut self) {
-        let (lines, lookahead) = (self.vectors.codec().lines(), self.vectors.codec().lookahead());
-        let gather = &mut self.scratch.gather;
-        for (i, (row, node)) in gather.rows[..gather.count].iter_mut().zip(&gather.nodes).enumerate() {
-            *row = self.vectors.row(*node);
-            if i < lookahead {
-                (0..lines).for_each(|line| prefetch(row.wrapping_add(line).cast()));
             }
         }
     }
