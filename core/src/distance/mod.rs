@@ -14,6 +14,7 @@ mod blocks;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod bits;
 pub mod bytes;
 pub mod codes;
 mod formula;
