@@ -86,7 +86,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
                 return;
             }
             let node = NodeId::new(first.get() + row as u32);
-            with_local(|scratch| self.insert_reserved(node, &rows[row * dim..][..dim], scratch));
+            with_local(|scratch| self.insert_reserved(node, &rows[row * dim..][..dim], scratch, &mut ()));
             done.add(&progress);
         };
         let serial = SERIAL_START.saturating_sub(first.index()).min(count);

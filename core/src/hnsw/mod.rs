@@ -13,6 +13,7 @@
 mod batch;
 mod insert;
 mod level;
+mod phases;
 mod pool;
 mod scratch;
 mod search;
@@ -21,6 +22,7 @@ mod snapshot;
 mod visited;
 
 pub use batch::Answers;
+pub use phases::{Phase, Recorder, Stopwatch};
 pub use scratch::Scratch;
 pub use search::Neighbor;
 pub use snapshot::IndexSnapshot;
