@@ -1,11 +1,12 @@
 //! The flags of `hnsw-lab sweep`.
 
-use super::Workload;
+use super::{CODECS, Workload};
 use crate::data::generate::{Shape, clustered, uniform};
 use crate::data::{Dataset, LoadOptions, TruthCache, TruthSource, embedded, load};
 use crate::machine::Placement;
 use crate::progress;
 use anyhow::Result;
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use hnsw_core::distance::Metric;
 use std::path::PathBuf;
@@ -18,13 +19,6 @@ pub enum Generate {
     Uniform,
     /// Clusters of a given intrinsic dimension
     Clustered,
-}
-
-/// Kinds of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum CodecName {
-    /// 32-bit floats, exact
-    F32,
 }
 
 /// Measure strategies over thread counts and workloads
@@ -66,9 +60,10 @@ pub struct SweepArgs {
     /// How vectors are compared: l2, ip or cosine [default: what the data set says, else l2]
     #[arg(long, value_name = "METRIC", value_parser = crate::data::cmd::metric, requires = "dataset")]
     pub metric: Option<Metric>,
-    /// How vectors are stored
-    #[arg(long, value_name = "NAME", default_value = "f32")]
-    pub codec: CodecName,
+    /// How vectors are stored; with several, everything is measured with each of them
+    #[arg(long, value_name = "A,B", value_delimiter = ',', default_value = "f32",
+          value_parser = PossibleValuesParser::new(CODECS.iter().map(|codec| codec.name)))]
+    pub codec: Vec<String>,
     /// Strategies to measure, or all
     #[arg(long, value_name = "A,B", value_delimiter = ',', default_value = "all")]
     pub strategies: Vec<String>,
@@ -90,6 +85,9 @@ pub struct SweepArgs {
     /// Beam width while inserting
     #[arg(long, value_name = "EF", default_value_t = 200)]
     pub ef_construction: usize,
+    /// How much nearer to a chosen neighbour a candidate must be to be left out, from 1 to 2; more keeps more links
+    #[arg(long, value_name = "A", default_value_t = 1.0, allow_negative_numbers = true)]
+    pub alpha: f32,
     /// Beam widths of searches; mixed workloads use the smallest from 64 up [default: 16,32,64,128, as far as k permits]
     #[arg(long, value_name = "16,32", value_delimiter = ',')]
     pub ef: Option<Vec<usize>>,
@@ -97,7 +95,7 @@ pub struct SweepArgs {
     #[arg(long, value_name = "K", default_value_t = 10)]
     pub k: usize,
     /// Length of a timed window in seconds (a build takes what it takes; a mixed window ends early when all vectors are in)
-    #[arg(long, value_name = "S", default_value_t = 0.4, allow_negative_numbers = true)]
+    #[arg(long, value_name = "S", default_value_t = 0.2, allow_negative_numbers = true)]
     pub seconds: f64,
     /// How often every point is measured; the table shows medians
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
