@@ -12,6 +12,7 @@
 
 mod batch;
 mod insert;
+mod interleave;
 mod level;
 mod phases;
 mod pool;
@@ -166,6 +167,28 @@ impl<G: Graph, C: Codec> Index<G, C> {
         scratch: &'s mut Scratch<C>,
     ) -> Result<&'s [Neighbor], SearchError> {
         search_view(&self.graph.read(), &self.vectors, query, k, ef, scratch)
+    }
+
+    /// Searches for each row of a row-major `n x dim` array on this thread, with several searches in flight at once:
+    /// throughput at the price of latency. `found` is called with the number of a row and its answers, as [`Index::search`]
+    /// gives them; the numbers come in no particular order. All searches read in one session.
+    ///
+    /// # Errors
+    /// As [`Index::search`], before anything is searched for; an array that is not whole rows counts as a query of the wrong
+    /// dimension.
+    pub fn search_each_with(
+        &self,
+        queries: &[f32],
+        k: usize,
+        ef: usize,
+        scratch: &mut Scratch<C>,
+        found: impl FnMut(usize, &[Neighbor]),
+    ) -> Result<(), SearchError> {
+        check_k_ef(k, ef)?;
+        let rows = || queries.chunks(self.config.dim);
+        rows().try_for_each(|query| self.vectors.codec().check(query))?;
+        interleave::search_each(&self.graph.read(), &self.vectors, rows(), (k, ef), scratch, found);
+        Ok(())
     }
 
     /// True if `node` is in the index and not removed.

@@ -10,8 +10,10 @@ use core::cell::RefCell;
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Rows whose distances are computed together.
+/// Nodes whose distances are computed together.
 pub(super) struct Gather {
+    /// How many they are; the arrays are longer.
+    pub count: usize,
     pub nodes: Vec<NodeId>,
     pub rows: Vec<*const Line>,
     pub rests: Vec<*const Line>,
@@ -26,6 +28,7 @@ impl Gather {
     fn new() -> Self {
         let room = LinkBuf::CAPACITY + 1;
         Gather {
+            count: 0,
             nodes: vec![NodeId::new(0); room],
             rows: vec![core::ptr::null(); room],
             rests: vec![core::ptr::null(); room],
@@ -51,6 +54,8 @@ pub struct Scratch<C: Codec> {
     pub(super) detours: BinaryHeap<Reverse<Candidate>>,
     pub(super) links: LinkBuf,
     pub(super) gather: Gather,
+    /// Those of a hop that are near enough.
+    pub(super) run: Vec<Candidate>,
     /// The prepared query, while no search has taken it.
     pub(super) query: Option<C::Query>,
     /// The candidates that were refined.
@@ -59,6 +64,8 @@ pub struct Scratch<C: Codec> {
     /// The lists of a new node, by level.
     pub(super) forward: Vec<Vec<Candidate>>,
     pub(super) selection: Selection,
+    /// For searches that are in flight at the same time.
+    pub(super) lanes: Vec<Scratch<C>>,
     /// Distances computed with this scratch.
     pub(super) evaluations: u64,
     /// Lists read with this scratch.
@@ -85,6 +92,7 @@ impl<C: Codec> Scratch<C> {
             detours: BinaryHeap::new(),
             links: LinkBuf::new(),
             gather: Gather::new(),
+            run: vec![Candidate::new(0.0, NodeId::new(0)); Pool::RUN + 1],
             query: None,
             refined: Vec::new(),
             answers: Vec::new(),
@@ -95,6 +103,7 @@ impl<C: Codec> Scratch<C> {
                 kept_rows: Vec::with_capacity(2 * MAX_M),
                 distances: vec![0.0; LinkBuf::CAPACITY],
             },
+            lanes: Vec::new(),
             evaluations: 0,
             hops: 0,
         }
@@ -109,12 +118,12 @@ impl<C: Codec> Scratch<C> {
 
     /// Distances computed with this scratch since it was made.
     pub fn evaluations(&self) -> u64 {
-        self.evaluations
+        self.evaluations + self.lanes.iter().map(Scratch::evaluations).sum::<u64>()
     }
 
     /// Adjacency lists read with this scratch since it was made.
     pub fn hops(&self) -> u64 {
-        self.hops
+        self.hops + self.lanes.iter().map(Scratch::hops).sum::<u64>()
     }
 
     /// Bytes allocated, the query excepted.
@@ -122,9 +131,11 @@ impl<C: Codec> Scratch<C> {
         let candidates = self.forward.iter().map(Vec::capacity).sum::<usize>()
             + self.selection.candidates.capacity()
             + self.selection.kept.capacity()
+            + self.run.capacity()
             + self.refined.capacity()
             + self.detours.capacity();
         size_of::<Self>()
+            + self.lanes.iter().map(Scratch::bytes).sum::<usize>()
             + self.visited.bytes()
             + self.pool.bytes()
             + self.gather.bytes()
