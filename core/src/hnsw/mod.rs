@@ -217,7 +217,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
             codes_bytes,
             // Another thread may have taken ids and not yet made room for their rows.
             slack_bytes: self.vectors.allocated_bytes().saturating_sub(vectors_bytes + codes_bytes),
-            fixed_bytes: size_of::<Self>() + self.vectors.spine_bytes(),
+            fixed_bytes: size_of::<Self>() + self.vectors.spine_bytes() + codec.heap_bytes(),
             ..Default::default()
         };
         self.graph.memory() + vectors
