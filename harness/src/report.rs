@@ -1,6 +1,7 @@
 //! `hnsw-lab report`: a result document as tables for a terminal, or as CSV.
 
 mod details;
+mod tax;
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
@@ -31,6 +32,9 @@ pub struct ReportArgs {
     /// All points as comma-separated values, every ef included
     #[arg(long)]
     pub csv: bool,
+    /// Instead, what each strategy costs beside `sequential`, per thread
+    #[arg(long, conflicts_with_all = ["csv", "workload"])]
+    pub tax: bool,
 }
 
 /// Runs the command.
@@ -51,6 +55,8 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     };
     let text = if args.csv {
         csv(&summary, &workloads)?
+    } else if args.tax {
+        tax(&document, &summary, std::io::stdout().is_terminal())
     } else {
         tables(&document, &summary, &workloads, std::io::stdout().is_terminal())
     };
@@ -110,6 +116,24 @@ fn section(
     if let Some(sentence) = cost(summary, &points) {
         let _ = writeln!(text, "{sentence}");
     }
+}
+
+/// What each strategy costs beside [`BASELINE`], as text: a table for each workload that one can say it of.
+pub fn tax(document: &Document, summary: &Summary, terminal: bool) -> String {
+    let mut text = heading(document);
+    let codecs = summary.by_codec();
+    for (codec, summary) in &codecs {
+        for workload in tax::WORKLOADS {
+            let Some(table) = tax::table(summary, workload.name(), terminal) else { continue };
+            let _ = write!(text, "\n{}", workload.name());
+            if codecs.len() > 1 {
+                let _ = write!(text, " · {codec}");
+            }
+            let _ = writeln!(text, "{}\n{}", tax::explanation(document, summary, workload), table.trim_fmt());
+        }
+    }
+    text.push_str(&legend(summary, &tax::WORKLOADS.map(Workload::name)));
+    text
 }
 
 fn heading(document: &Document) -> String {

@@ -53,6 +53,8 @@ pub struct Point {
     pub hops: Option<f64>,
     /// Answers with fewer neighbours than asked for and held, in all blocks; where it was counted.
     pub short_answers: Option<u64>,
+    /// Lists per second that the writer beside it changed; median over blocks.
+    pub updates: Option<f64>,
     /// What inserts spent their time on, in the order of `Phase::ALL`, in microseconds; medians over blocks.
     pub phases: Option<Vec<f64>>,
     /// Memory above the raw vectors, in percent of them; median over blocks.
@@ -105,6 +107,7 @@ impl Point {
             evaluations: timed(|op| op.evaluations_per_op),
             hops: timed(|op| op.hops_per_op),
             short_answers: rows.iter().filter_map(|row| row.short_answers).reduce(|sum, more| sum + more),
+            updates: over_blocks(&|row| row.updates_per_second),
             phases: (0..Phase::ALL.len()).map(phase).collect(),
             overhead_percent: over_blocks(&|row| Some(row.memory.overhead_percent))?,
             unreachable: rows.iter().map(|row| row.graph.unreachable).max()?,
@@ -231,6 +234,12 @@ impl Summary {
                 && (&base.codec, &base.workload, base.ef) == (&point.codec, &point.workload, point.ef)
         })?;
         Estimate::of(&paired_ratios(&point.blocks, &base.blocks), self.seed)
+    }
+
+    /// `point` by its threads, over `base`, which has one.
+    pub fn per_thread_over(&self, point: &Point, base: &Point) -> Option<Estimate> {
+        let each = point.blocks.iter().map(|(block, rate)| (*block, rate / point.threads as f64)).collect();
+        Estimate::of(&paired_ratios(&each, &base.blocks), self.seed)
     }
 
     /// What a role of a `reader-writer` point keeps of the rate that it reaches in the workload `alone`.

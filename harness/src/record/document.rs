@@ -122,6 +122,9 @@ pub struct Config {
     pub sample_rows: usize,
     /// Length of a timed window.
     pub seconds: f64,
+    /// Lists per second that the writer beside `search-writer` is to change; null where that is not run.
+    #[serde(default)]
+    pub update_rate: Option<f64>,
     /// How often each point is measured.
     pub blocks: usize,
     /// Seed of levels, orders and operation mixes.
@@ -177,6 +180,9 @@ pub struct Row {
     /// What inserts spent their time on; null where that was not asked.
     #[serde(default)]
     pub phases: Option<Phases>,
+    /// Lists per second that the writer beside `search-writer` did change; null elsewhere.
+    #[serde(default)]
+    pub updates_per_second: Option<f64>,
     /// Memory after the trial: of a mixed workload, when the vectors that its window left are in too.
     pub memory: Memory,
     /// Health of the graph at the end.

@@ -8,7 +8,7 @@ use super::log::Log;
 use super::script::{Script, Step};
 use hnsw_core::error::{ConfigError, SearchError};
 use hnsw_core::graph::check::Health;
-use hnsw_core::graph::{Contention, Graph, GraphConfig, MemoryReport};
+use hnsw_core::graph::{At, Contention, Edit, Graph, GraphConfig, MemoryReport, NodeId, Verdict, View};
 use hnsw_core::hnsw::{Answers, Index, IndexConfig, Scratch, Stopwatch};
 use hnsw_core::vectors::Codec;
 use std::ops::ControlFlow;
@@ -33,6 +33,10 @@ pub trait Bed: Sync {
     /// # Errors
     /// As [`Index::search_batch`].
     fn search_batch(&self, queries: &[f32], k: usize, ef: usize) -> Result<Answers, SearchError>;
+
+    /// Changes level-0 lists without a change of the graph, an edit of [`EDIT`] lists each time that `go` allows it, until
+    /// `go` is false. Returns how many lists it changed.
+    fn churn(&self, go: &mut dyn FnMut() -> bool) -> u64;
 
     /// Exact bytes by category.
     fn memory(&self) -> MemoryReport;
@@ -84,6 +88,10 @@ impl<G: Graph, C: Codec> Bed for Index<G, C> {
         Index::search_batch(self, queries, k, ef)
     }
 
+    fn churn(&self, go: &mut dyn FnMut() -> bool) -> u64 {
+        churn(self.graph(), go)
+    }
+
     fn memory(&self) -> MemoryReport {
         Index::memory(self)
     }
@@ -100,6 +108,39 @@ impl<G: Graph, C: Codec> Bed for Index<G, C> {
         let IndexConfig { m, capacity, .. } = *self.config();
         Health::of(&self.graph().read(), &GraphConfig { m, capacity })
     }
+}
+
+/// Lists that one edit of [`Bed::churn`] changes: about as many as an insert with M = 16.
+pub const EDIT: usize = 24;
+
+/// As [`Bed::churn`]. Each change turns a list around by one place: the same links in another order, which means nothing.
+fn churn<G: Graph>(graph: &G, go: &mut dyn FnMut() -> bool) -> u64 {
+    let nodes = graph.read().node_count();
+    let mut random = fastrand::Rng::with_seed(nodes as u64);
+    let mut changed = 0;
+    while go() && nodes > 0 {
+        let targets: [NodeId; EDIT] = std::array::from_fn(|_| NodeId::new(random.u32(..nodes as u32)));
+        let mut attempt = 0;
+        loop {
+            let mut edit = graph.write(attempt);
+            for target in targets {
+                edit.rewrite(At::base(target), |links, out| match links {
+                    [] => Verdict::Keep,
+                    [first, others @ ..] => {
+                        out.copy_from(others);
+                        out.push(*first);
+                        Verdict::Replace
+                    }
+                });
+            }
+            if edit.commit().is_ok() {
+                break;
+            }
+            attempt += 1;
+        }
+        changed += EDIT as u64;
+    }
+    changed
 }
 
 /// An index with the scratch of one worker.
@@ -130,6 +171,17 @@ impl<G: Graph, C: Codec> Hands for Pair<'_, G, C> {
                     let took = start.elapsed();
                     let hits = std::hint::black_box(found).map(<[_]>::len).ok();
                     log.searched(took, before, self.counts(), hits);
+                }
+                Step::SearchEach { queries, count, k, ef } => {
+                    let (mut found, mut short) = (0, 0);
+                    let ended =
+                        self.index.search_each_with(queries, k, ef, &mut self.scratch, |_, answers| {
+                            found += 1;
+                            short += u64::from(log.is_short(answers.len()));
+                        });
+                    let took = start.elapsed();
+                    let found = if ended.is_ok() { found } else { 0 };
+                    log.searched_each(took, before, self.counts(), [count as u64, found, short]);
                 }
             }
         }

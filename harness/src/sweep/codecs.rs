@@ -26,27 +26,14 @@ impl CodecInfo {
     }
 }
 
-/// Calls the macro with the list of all codecs, `(name, type), …`.
-macro_rules! for_each_codec {
-    ($callback:ident) => {
-        $callback! { (f32, hnsw_core::vectors::F32) }
-    };
-}
-pub(super) use for_each_codec;
-
 macro_rules! list {
-    ($(($name:ident, $codec:ty)),+ $(,)?) => {
+    ($(($name:literal, $codec:ty)),+ $(,)?) => {
         /// All codecs, in the order of tables.
         pub static CODECS: &[CodecInfo] = &[$(CodecInfo::of::<$codec>()),+];
     };
 }
 
-for_each_codec!(list);
-
-/// The codec of this name.
-pub fn by_name(name: &str) -> Option<&'static CodecInfo> {
-    CODECS.iter().find(|codec| codec.name == name)
-}
+hnsw_core::for_each_codec!(list);
 
 /// The most rows that a codec learns from.
 const SAMPLE_ROWS: usize = 10_000;
@@ -68,7 +55,7 @@ mod tests {
         let names: BTreeSet<&str> = CODECS.iter().map(|codec| codec.name).collect();
         assert_eq!(names.len(), CODECS.len());
         assert!(names.iter().all(|name| !name.is_empty() && !name.contains([',', ' '])), "{names:?}");
-        assert!(by_name("f32").is_some() && by_name("f8").is_none());
+        assert!(names.contains("f32"));
     }
 
     #[test]

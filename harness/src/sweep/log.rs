@@ -16,6 +16,8 @@ pub struct Log {
     pub short: u64,
     /// Operations that the index refused. There should be none: data and plan were checked.
     pub refused: u64,
+    /// Lists that were changed at a set rate.
+    pub updates: u64,
     /// Bytes of its scratch.
     pub scratch_bytes: usize,
     /// What its inserts spent their time on, where that was asked.
@@ -32,6 +34,7 @@ impl Log {
             inserts: Tally::new(),
             short: 0,
             refused: 0,
+            updates: 0,
             scratch_bytes: 0,
             phases: Default::default(),
             expected,
@@ -52,7 +55,23 @@ impl Log {
         self.searches.add(took, 1);
         self.searches.count_work(before, after);
         self.refused += u64::from(hits.is_none());
-        self.short += u64::from(hits.is_some_and(|hits| hits < self.expected));
+        self.short += u64::from(hits.is_some_and(|hits| self.is_short(hits)));
+    }
+
+    /// Adds a call that got so many queries, answered some, and answered some of these too briefly.
+    #[inline]
+    pub fn searched_each(&mut self, took: Duration, before: [u64; 2], after: [u64; 2], counts: [u64; 3]) {
+        let [asked, found, short] = counts;
+        self.searches.add(took, asked);
+        self.searches.count_work(before, after);
+        self.refused += asked - found;
+        self.short += short;
+    }
+
+    /// Whether an answer of so many neighbours is too brief.
+    #[inline]
+    pub fn is_short(&self, hits: usize) -> bool {
+        hits < self.expected
     }
 
     /// Adds what inserts spent their time on.
@@ -68,6 +87,7 @@ impl Log {
         self.inserts.merge(&other.inserts);
         self.short += other.short;
         self.refused += other.refused;
+        self.updates += other.updates;
         self.scratch_bytes += other.scratch_bytes;
         for (spent, more) in self.phases.iter_mut().zip(other.phases) {
             *spent += more;

@@ -5,6 +5,7 @@
 //! - `bed`: an index without its types, and the loops that are compiled for each pair of them.
 //! - `session`: builds an index with pinned workers and measures the workloads on it.
 //! - `script`: what a worker does next; `log`: what it did, and how long it took.
+//! - `pace`: doing something at a set rate.
 //! - `workers`: a barrier in, a shared stop flag out.
 //! - `estimate`: how long the rest takes.
 //!
@@ -17,6 +18,7 @@ mod bed;
 mod codecs;
 mod estimate;
 mod log;
+mod pace;
 mod plan;
 mod script;
 mod session;
@@ -24,7 +26,8 @@ mod strategies;
 mod workers;
 mod workload;
 
-pub use args::SweepArgs;
+pub use args::{Kind, SweepArgs, TaxArgs};
+pub use bed::{Bed, Hands, Progress};
 pub use codecs::{CODECS, CodecInfo};
 pub use plan::{MAX_BLOCKS, Plan, Session};
 pub use strategies::{ALL, Strategy};
@@ -79,7 +82,7 @@ pub fn run(args: &SweepArgs, stop: &AtomicBool) -> Result<Outcome> {
     progress.set_position(writer.document().rows.len() as u64);
     let outcome = blocks(args, &plan, &bench, &mut writer, &progress)?;
     progress.finish_and_clear();
-    finish(&plan, &writer, outcome)?;
+    finish(args.kind, &plan, &writer, outcome)?;
     Ok(outcome)
 }
 
@@ -203,7 +206,7 @@ fn describe(plan: &Plan, machine: &Machine, dataset: &Dataset) -> Result<record:
     })
 }
 
-fn finish(plan: &Plan, writer: &Writer, outcome: Outcome) -> Result<()> {
+fn finish(kind: Kind, plan: &Plan, writer: &Writer, outcome: Outcome) -> Result<()> {
     let document = writer.document();
     if outcome == Outcome::Interrupted {
         let (rows, file) = (document.rows.len(), plan.out.display());
@@ -216,10 +219,14 @@ fn finish(plan: &Plan, writer: &Writer, outcome: Outcome) -> Result<()> {
         return Ok(());
     }
     let summary = summary::Summary::of(document);
-    let text = report::tables(document, &summary, &summary.workloads(), std::io::stdout().is_terminal());
+    let terminal = std::io::stdout().is_terminal();
+    let (text, again) = match kind {
+        Kind::Sweep => (report::tables(document, &summary, &summary.workloads(), terminal), ""),
+        Kind::Tax => (report::tax(document, &summary, terminal), " --tax"),
+    };
     let file = plan.out.display();
     crate::output::print(&format!(
-        "{text}\nResults: {file}\nTables again: hnsw-lab report {file}\nScaling curves, recall curves, memory bars: hnsw-lab plot {file}\n\
+        "{text}\nResults: {file}\nTables again: hnsw-lab report {file}{again}\nScaling curves, recall curves, memory bars: hnsw-lab plot {file}\n\
          Is all of it sound: hnsw-lab verify {file}\n"
     ))
     .context("cannot write to standard output")

@@ -48,6 +48,8 @@ pub struct Plan {
     pub index: IndexConfig,
     /// Length of a timed window.
     pub window: Duration,
+    /// List updates per second of the writer beside `search-writer`.
+    pub update_rate: f64,
     /// Repetitions.
     pub blocks: usize,
     /// Seed of levels, orders and operation mixes.
@@ -104,6 +106,11 @@ impl Plan {
             (2..=MAX_M).contains(&args.m),
             "--m is {}; it must be from 2 to {MAX_M} (16 suits most data)",
             args.m
+        );
+        ensure!(
+            (1.0..=1e9).contains(&args.update_rate),
+            "--update-rate is {}; it must be from 1 to 1000000000 lists per second",
+            args.update_rate
         );
         ensure!(
             (1.0..=2.0).contains(&args.alpha),
@@ -166,13 +173,13 @@ impl Plan {
                 seed: args.seed,
             },
             window: Duration::from_secs_f64(args.seconds),
+            update_rate: args.update_rate,
             blocks: args.blocks,
             seed: args.seed,
             placement: args.pin,
-            out: args
-                .out
-                .clone()
-                .unwrap_or_else(|| PathBuf::from(format!("results/{}.json", file_name(dataset.name())))),
+            out: args.out.clone().unwrap_or_else(|| {
+                PathBuf::from(format!("results/{}{}.json", file_name(dataset.name()), args.kind.suffix()))
+            }),
         })
     }
 
@@ -245,6 +252,7 @@ impl Plan {
             alpha: self.index.alpha.to_string().parse().unwrap_or(f64::from(self.index.alpha)),
             sample_rows: self.sample_rows,
             seconds: self.window.as_secs_f64(),
+            update_rate: self.workloads.contains(&Workload::SearchWriter).then_some(self.update_rate),
             blocks: self.blocks,
             seed: self.seed,
             pin: self.placement.name().to_owned(),

@@ -17,6 +17,17 @@ pub enum Step<'a> {
         /// Beam width.
         ef: usize,
     },
+    /// Search for the neighbours of all of these in one call.
+    SearchEach {
+        /// The queries, one after another.
+        queries: &'a [f32],
+        /// How many they are.
+        count: usize,
+        /// Neighbours to ask for.
+        k: usize,
+        /// Beam width.
+        ef: usize,
+    },
 }
 
 /// A round of operations that repeats.
@@ -32,21 +43,25 @@ pub struct Round {
     /// Rows that a worker takes at a time: few, so that all end together, and more than one, so that they seldom meet at
     /// the counter.
     pub chunk: usize,
+    /// Queries of a call that searches.
+    pub queries: usize,
     /// Operations that a worker does however late it gets its CPU: a row without operations says nothing.
     pub least: usize,
 }
 
 impl Round {
     /// Inserts until no row is left.
-    pub const BUILD: Round = Round { steps: 1, inserts: 1, ends: false, chunk: 8, least: 0 };
+    pub const BUILD: Round = Round { steps: 1, inserts: 1, ends: false, chunk: 8, queries: 1, least: 0 };
     /// Searches until the window is over.
-    pub const SEARCH: Round = Round { steps: 1, inserts: 0, ends: true, chunk: 1, least: 1 };
+    pub const SEARCH: Round = Round { steps: 1, inserts: 0, ends: true, chunk: 1, queries: 1, least: 1 };
+    /// Searches in calls of many queries until the window is over.
+    pub const SEARCH_EACH: Round = Round { queries: 128, ..Round::SEARCH };
     /// Inserts until the window is over.
     pub const WRITE: Round = Round::of(1, 1);
 
     /// `inserts` in each `steps` operations; one whole round at least, so that there are some of each kind.
     pub const fn of(steps: usize, inserts: usize) -> Round {
-        Round { steps, inserts, ends: true, chunk: 1, least: steps }
+        Round { steps, inserts, ends: true, chunk: 1, queries: 1, least: steps }
     }
 }
 
@@ -117,9 +132,16 @@ impl<'a> Script<'a> {
     }
 
     fn search(&mut self) -> Step<'a> {
-        let query = self.dataset.query(self.query);
-        self.query = (self.query + 1) % self.dataset.query_count();
-        Step::Search { query, k: self.k, ef: self.ef }
+        let (dataset, k, ef) = (self.dataset, self.k, self.ef);
+        let from = self.query;
+        // A call never goes beyond the last query: those that are together in memory are asked together.
+        let count = self.round.queries.min(dataset.query_count() - from);
+        self.query = (from + count) % dataset.query_count();
+        if self.round.queries == 1 {
+            return Step::Search { query: dataset.query(from), k, ef };
+        }
+        let queries = &dataset.queries()[from * dataset.dim()..(from + count) * dataset.dim()];
+        Step::SearchEach { queries, count, k, ef }
     }
 }
 

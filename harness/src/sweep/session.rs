@@ -1,8 +1,9 @@
 //! One strategy with one codec at one thread count: build, search, mix, and what the graph is like afterwards.
 
-use super::bed::Bed;
+use super::bed::{Bed, EDIT};
 use super::estimate::Work;
 use super::log::Log;
+use super::pace::Pace;
 use super::plan::Session as Which;
 use super::script::{Round, Script};
 use super::workers::{self, Turn, Window};
@@ -48,8 +49,10 @@ impl<'a> Bench<'a> {
         let when = |is: bool, fills: f64| if is { fills } else { 0.0 };
         let built = if has(Workload::Build) { fill(which.threads) } else { fill(cores) };
         let bulk = if has(Workload::Bulk) { fill(which.threads) } else { fill(cores) };
-        let fills = when(any(&[Workload::Build, Workload::Search, Workload::SearchBatch]), built)
-            + when(any(&[Workload::Bulk, Workload::BulkSearch]), bulk)
+        let fills = when(
+            any(&[Workload::Build, Workload::Search, Workload::SearchBatch, Workload::SearchWriter]),
+            built,
+        ) + when(any(&[Workload::Bulk, Workload::BulkSearch]), bulk)
             + when(has(Workload::Phases), fill(which.threads))
             + when(has(Workload::Mixed), fill(cores))
             + when(has(Workload::WriteHeavy), fill(cores))
@@ -112,7 +115,7 @@ struct Measured {
 /// `None` from any of these means that the sweep is to end.
 impl Session<'_> {
     fn all(&mut self) -> Option<()> {
-        self.built(Workload::Build, &[Workload::Search, Workload::SearchBatch])?;
+        self.built(Workload::Build, &[Workload::Search, Workload::SearchBatch, Workload::SearchWriter])?;
         self.built(Workload::Bulk, &[Workload::BulkSearch])?;
         self.mixed(&[Workload::Mixed])?;
         self.mixed(&[Workload::WriteHeavy])?;
@@ -204,6 +207,10 @@ impl Session<'_> {
             Workload::Search | Workload::BulkSearch => {
                 self.steps(index, &self.cpus, window, workload, ef, |_| Round::SEARCH)
             }
+            Workload::SearchBatch => {
+                self.steps(index, &self.cpus, window, workload, ef, |_| Round::SEARCH_EACH)
+            }
+            Workload::SearchWriter => self.beside_a_writer(index, ef.unwrap_or(self.bench.plan.k)),
             Workload::Mixed | Workload::WriteHeavy => {
                 let round = workload.mix().unwrap_or(Round::SEARCH);
                 self.steps(index, &self.cpus, window, workload, ef, |_| round)
@@ -219,7 +226,6 @@ impl Session<'_> {
                 self.steps(index, &self.cpus[..writers], window, workload, ef, |_| Round::WRITE)
             }
             Workload::Phases => self.phases(index),
-            Workload::SearchBatch => self.search_batch(index, ef.unwrap_or(self.bench.plan.k)),
             Workload::Bulk => self.bulk(index),
         }
     }
@@ -251,7 +257,10 @@ impl Session<'_> {
                 let mut hands = index.hands();
                 if ef.is_some() {
                     // A worker that has searched before does not grow its scratch in the window.
-                    let warm_up = Round { least: WARM_UP, ..Round::SEARCH };
+                    let warm_up = match workload {
+                        Workload::SearchBatch => Round::SEARCH_EACH,
+                        _ => Round { least: WARM_UP, ..Round::SEARCH },
+                    };
                     let turn = Turn::ended(worker);
                     let mut script = Script::new(&turn, cpus.len(), dataset, warm_up, &next_row, beam);
                     hands.work(&mut script, &mut Log::new(0));
@@ -290,65 +299,54 @@ impl Session<'_> {
         )
     }
 
-    fn search_batch(&self, index: &dyn Bed, ef: usize) -> Trial {
-        let (dataset, k) = (self.bench.dataset, self.bench.plan.k);
-        let expected = k.min(dataset.len());
-        let search = |log: &mut Log| {
-            let start = Instant::now();
-            let answers = index.search_batch(dataset.queries(), k, ef);
-            log.searches.add(start.elapsed(), dataset.query_count() as u64);
-            match answers {
-                Ok(answers) => {
-                    log.short += answers.iter().filter(|answer| answer.len() < expected).count() as u64;
+    /// Searches beside one more thread, which changes lists at a set rate.
+    fn beside_a_writer(&self, index: &dyn Bed, ef: usize) -> Trial {
+        let (bench, threads) = (self.bench, self.which.threads);
+        let (dataset, k) = (bench.dataset, bench.plan.k);
+        let cpus = bench.plan.placement.plan(bench.machine, threads + 1);
+        let none_left = AtomicUsize::new(dataset.len());
+        workers::run(
+            &cpus,
+            Some(bench.plan.window),
+            bench.stop,
+            || self.counters(index),
+            |_| index.hands(),
+            |turn, mut hands| {
+                let mut log = Log::new(k.min(dataset.len()));
+                if turn.worker == threads {
+                    let mut pace = Pace::new(bench.plan.update_rate / EDIT as f64);
+                    // One edit at least, however late the thread gets its CPU.
+                    let mut first = true;
+                    log.updates = index.churn(&mut || std::mem::take(&mut first) || pace.wait(turn));
+                } else {
+                    let mut script = Script::new(turn, threads, dataset, Round::SEARCH, &none_left, (k, ef));
+                    hands.work(&mut script, &mut log);
+                    log.scratch_bytes = hands.scratch_bytes();
                 }
-                Err(_) => log.refused += dataset.query_count() as u64,
-            }
-        };
-        self.calls(index, Some(self.bench.plan.window), true, &|turn, log| {
-            loop {
-                search(log);
-                if turn.is_over() {
-                    return;
-                }
-            }
-        })
+                log
+            },
+        )
     }
 
+    /// One call that inserts all rows, on a thread pool of as many workers as the session has.
     fn bulk(&self, index: &dyn Bed) -> Trial {
         let dataset = self.bench.dataset;
-        self.calls(index, None, false, &|turn, log| {
-            let progress =
-                |_| if turn.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-            let start = Instant::now();
-            let done = index.bulk(dataset.base(), &progress);
-            log.inserts.add(start.elapsed(), dataset.len() as u64);
-            log.refused += u64::from(!done);
-        })
-    }
-
-    /// One caller of whole arrays, on a thread pool of as many workers as the session has.
-    fn calls(
-        &self,
-        index: &dyn Bed,
-        limit: Option<Duration>,
-        warm: bool,
-        work: &(dyn Fn(&Turn<'_>, &mut Log) + Sync),
-    ) -> Trial {
         let unpinned = Arc::new(Mutex::new(None));
         let pool = pool(&self.cpus, &unpinned);
         let mut trial = workers::run(
             &[None],
-            limit,
+            None,
             self.bench.stop,
             || self.counters(index),
-            |worker| {
-                if warm {
-                    pool.install(|| work(&Turn::ended(worker), &mut Log::new(0)));
-                }
-            },
+            |_| (),
             |turn, ()| {
                 let mut log = Log::new(0);
-                pool.install(|| work(turn, &mut log));
+                let progress =
+                    |_| if turn.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+                let start = Instant::now();
+                let done = pool.install(|| index.bulk(dataset.base(), &progress));
+                log.inserts.add(start.elapsed(), dataset.len() as u64);
+                log.refused += u64::from(!done);
                 log
             },
         );
@@ -396,7 +394,9 @@ impl Session<'_> {
         trial.results.iter().for_each(|log| all.merge(log));
         memory.scratch_bytes += all.scratch_bytes;
         let (before, after) = &trial.observed;
-        let mut tainted = after.noise.since(&before.noise, oversubscribed);
+        let beside = usize::from(workload == Workload::SearchWriter);
+        let crowded = which.threads + beside > self.bench.machine.allowed_cores;
+        let mut tainted = after.noise.since(&before.noise, crowded);
         tainted.extend(trial.unpinned);
         tainted.extend((all.refused > 0).then(|| format!("the index refused {} operations", all.refused)));
         let inserts = all.inserts.operations();
@@ -420,6 +420,8 @@ impl Session<'_> {
             recall_at_k: recall,
             short_answers: workload.searches().then_some(all.short),
             phases: (workload == Workload::Phases).then(|| Phases::per_insert(&all.phases, inserts)),
+            updates_per_second: (workload == Workload::SearchWriter)
+                .then(|| all.updates as f64 / trial.seconds),
             memory: Memory::new(&memory, rss_bytes().unwrap_or(0)),
             graph: record::Graph {
                 live: health.live as u64,

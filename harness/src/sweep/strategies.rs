@@ -1,11 +1,9 @@
 //! All strategies, behind one interface that makes indexes.
 
 use super::bed::{self, Bed};
-use super::codecs::for_each_codec;
 use hnsw_core::error::ConfigError;
 use hnsw_core::graph::{Caps, Graph};
 use hnsw_core::hnsw::IndexConfig;
-use hnsw_core::vectors::Codec;
 use std::marker::PhantomData;
 
 /// A strategy whose type is erased. Whatever is measured runs below [`Bed::hands`], with the types known.
@@ -53,11 +51,11 @@ impl<G: Graph> Strategy for Of<G> {
         sample: &[f32],
     ) -> Option<Result<Box<dyn Bed>, ConfigError>> {
         macro_rules! makers {
-            ($(($name:ident, $codec:ty)),+ $(,)?) => {
-                [$((<$codec as Codec>::NAME, bed::make::<G, $codec> as Make)),+]
+            ($(($name:literal, $codec:ty)),+ $(,)?) => {
+                [$(($name, bed::make::<G, $codec> as Make)),+]
             };
         }
-        let makers = for_each_codec!(makers);
+        let makers = hnsw_core::for_each_codec!(makers);
         let (_, make) = makers.into_iter().find(|(name, _)| *name == codec)?;
         Some(make(config, sample))
     }

@@ -12,6 +12,8 @@ pub enum Workload {
     Search,
     /// The same in calls that get all queries at once.
     SearchBatch,
+    /// As `search`, beside one thread more that changes lists at the rate of --update-rate.
+    SearchWriter,
     /// Insert all base vectors into an empty index, as one array.
     Bulk,
     /// Search the index that `bulk` built, at each ef.
@@ -34,10 +36,11 @@ pub enum Workload {
 
 impl Workload {
     /// All of them, in the order of tables.
-    pub const ALL: [Workload; 11] = [
+    pub const ALL: [Workload; 12] = [
         Workload::Build,
         Workload::Search,
         Workload::SearchBatch,
+        Workload::SearchWriter,
         Workload::Bulk,
         Workload::BulkSearch,
         Workload::Mixed,
@@ -54,6 +57,7 @@ impl Workload {
             Workload::Build => "build",
             Workload::Search => "search",
             Workload::SearchBatch => "search-batch",
+            Workload::SearchWriter => "search-writer",
             Workload::Bulk => "bulk",
             Workload::BulkSearch => "bulk-search",
             Workload::Mixed => "mixed",
@@ -72,7 +76,10 @@ impl Workload {
 
     /// Whether it is run at each ef.
     pub const fn is_per_ef(self) -> bool {
-        matches!(self, Workload::Search | Workload::SearchBatch | Workload::BulkSearch)
+        matches!(
+            self,
+            Workload::Search | Workload::SearchBatch | Workload::SearchWriter | Workload::BulkSearch
+        )
     }
 
     /// Whether it searches.
@@ -104,7 +111,7 @@ impl Workload {
     pub const fn prefill(self, base: usize) -> usize {
         match self {
             Workload::Build | Workload::Bulk | Workload::Phases => 0,
-            Workload::Search | Workload::SearchBatch | Workload::BulkSearch => base,
+            Workload::Search | Workload::SearchBatch | Workload::SearchWriter | Workload::BulkSearch => base,
             Workload::Mixed => base - base / 5,
             Workload::WriteHeavy | Workload::ReaderWriter | Workload::ReaderAlone | Workload::WriterAlone => {
                 base / 2

@@ -133,6 +133,7 @@ pub fn run() -> Run {
             alpha: 1.0,
             sample_rows: 10_000,
             seconds: SECONDS,
+            update_rate: None,
             blocks: 3,
             seed: 42,
             pin: "compact".into(),
@@ -204,6 +205,7 @@ fn row(
         recall_at_k: ef.map(|_| recall + 0.002 * (random.f64() - 0.5)),
         short_answers: ef.map(|_| 0),
         phases: None,
+        updates_per_second: None,
         memory: memory(traits, threads as u64),
         graph: Graph {
             live: BASE,
