@@ -27,7 +27,7 @@ mod workers;
 mod workload;
 
 pub use args::{Kind, SweepArgs, TaxArgs};
-pub use bed::{Bed, Hands, Progress};
+pub use bed::Progress;
 pub use codecs::{CODECS, CodecInfo};
 pub use plan::{MAX_BLOCKS, Plan, Session};
 pub use strategies::{ALL, Strategy};
