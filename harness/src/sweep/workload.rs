@@ -10,7 +10,7 @@ pub enum Workload {
     Build,
     /// Search the index that `build` built, at each ef.
     Search,
-    /// The same in calls that get all queries at once.
+    /// The same in calls of 128 queries, of which several are in flight on each thread.
     SearchBatch,
     /// As `search`, beside one thread more that changes lists at the rate of --update-rate.
     SearchWriter,
@@ -22,7 +22,7 @@ pub enum Workload {
     Mixed,
     /// As many inserts as searches, on an index that holds half of the base vectors at the start.
     WriteHeavy,
-    /// Half of the threads search and half insert; before and after, each half alone.
+    /// Half of the threads search and half insert; and each half does so alone.
     ReaderWriter,
     /// The readers of `reader-writer` alone; comes with it.
     #[value(skip)]
