@@ -15,6 +15,7 @@ mod insert;
 mod interleave;
 mod level;
 mod packed;
+mod phases;
 mod pool;
 mod scratch;
 mod search;
@@ -24,6 +25,7 @@ mod visited;
 
 pub use batch::Answers;
 pub use packed::PackedIndex;
+pub use phases::{Phase, Recorder, Stopwatch};
 pub use scratch::Scratch;
 pub use search::Neighbor;
 pub use snapshot::IndexSnapshot;
