@@ -287,6 +287,7 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
             at = self.descend(at, l);
         }
         self.scratch.detours.clear();
+        self.scratch.chosen = None;
         self.scratch.pool.begin(ef_construction);
         self.scratch.pool.insert(at);
         for l in (0..=level.min(entry.level)).rev() {

@@ -76,6 +76,8 @@ pub struct Scratch<C: Codec> {
     pub(super) gather: Gather,
     /// The hop after it.
     pub(super) ahead: Gather,
+    /// The node of the hop after that, whose list is on its way.
+    pub(super) chosen: Option<NodeId>,
     /// Those of a hop that are near enough.
     pub(super) run: Vec<Candidate>,
     /// The prepared query, while no search has taken it.
@@ -115,6 +117,7 @@ impl<C: Codec> Scratch<C> {
             links: LinkBuf::new(),
             gather: Gather::new(),
             ahead: Gather::new(),
+            chosen: None,
             run: vec![Candidate::new(0.0, NodeId::new(0)); Pool::RUN + 1],
             query: None,
             refined: Vec::new(),
