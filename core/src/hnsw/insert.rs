@@ -23,7 +23,6 @@
 //! reachable from every other, however lists are pruned and wherever other inserts are suspended. (Bounded degree alone lets
 //! pruning take a node's last in-edge; in-degree above zero is not enough either, because closed islands have it.)
 
-use super::level::mix;
 use super::phases::{Phase, Recorder};
 use super::pool::Candidate;
 use super::scratch::Scratch;
@@ -33,6 +32,7 @@ use super::{Index, Neighbor};
 use crate::distance::Metric;
 use crate::error::InsertError;
 use crate::graph::{At, Edit, Entry, Graph, Level, Link, LinkBuf, NodeId, Verdict, View};
+use crate::mix::mix;
 use crate::vectors::Codec;
 use std::collections::HashSet;
 

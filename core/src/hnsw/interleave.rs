@@ -1,9 +1,9 @@
 //! Many searches on one thread, several of them in flight.
 //!
 //! A hop of a search waits for memory twice: for a list, and for the rows that the list leads to. Both are asked for some
-//! time before they are needed, but a search alone has nothing to do meanwhile. Here each of [`LANES`] searches
-//! takes half a hop in turn, so that what one has asked for arrives while the others compute. That serves throughput only:
-//! each single search takes longer.
+//! time before they are needed, but a search alone has not enough to do meanwhile. Here each of [`LANES`] searches
+//! takes a hop in turn, so that what one has asked for arrives while the others compute. That serves throughput only: each
+//! single search takes longer.
 
 use super::scratch::Scratch;
 use super::search::{Neighbor, Searcher};
@@ -20,6 +20,8 @@ struct Lane<'s, C: Codec> {
     /// The number of the query; none when there are no more.
     number: Option<usize>,
     filtered: bool,
+    /// A hop is gathered.
+    going: bool,
 }
 
 impl<C: Codec> Lane<'_, C> {
@@ -28,18 +30,26 @@ impl<C: Codec> Lane<'_, C> {
     }
 
     /// Begins with a query, if there is one.
-    fn begin<V: View>(
-        &mut self,
-        view: &V,
-        vectors: &Vectors<C>,
-        query: Option<(usize, &[f32])>,
-        ef: usize,
-    ) {
+    fn begin<V: View>(&mut self, view: &V, vectors: &Vectors<C>, query: Option<(usize, &[f32])>, ef: usize) {
         self.number = query.map(|(number, _)| number);
         if let Some((_, query)) = query {
             vectors.codec().prepare(query, &mut self.query);
-            self.filtered = self.searcher(view, vectors).begin(ef);
+            let mut searcher = self.searcher(view, vectors);
+            let filtered = searcher.begin(ef);
+            self.going = searcher.gather(0);
+            self.filtered = filtered;
         }
+    }
+
+    /// Goes on by one hop. False if the search is over.
+    #[inline(always)]
+    fn hop<V: View>(&mut self, view: &V, vectors: &Vectors<C>) -> bool {
+        if self.going {
+            let filtered = self.filtered;
+            let mut searcher = self.searcher(view, vectors);
+            self.going = if filtered { searcher.hop::<true>(0) } else { searcher.hop::<false>(0) };
+        }
+        self.going
     }
 }
 
@@ -58,27 +68,18 @@ pub(super) fn search_each<'q, V: View, C: Codec>(
     let mut lanes: Vec<Lane<'_, C>> = Vec::with_capacity(LANES);
     for scratch in &mut scratch.lanes {
         let query = scratch.query.take().unwrap_or_else(|| vectors.codec().query());
-        let mut lane = Lane { scratch, query, number: None, filtered: false };
+        let mut lane = Lane { scratch, query, number: None, filtered: false, going: false };
         lane.begin(view, vectors, queries.next(), ef);
         lanes.push(lane);
     }
     while lanes.iter().any(|lane| lane.number.is_some()) {
         for lane in &mut lanes {
-            // A search that is over makes way for the next query, which begins at once.
-            while let Some(number) = lane.number
-                && !lane.searcher(view, vectors).gather(0)
-            {
+            let Some(number) = lane.number else { continue };
+            if !lane.hop(view, vectors) {
                 lane.searcher(view, vectors).answer(k, ef);
                 found(number, &lane.scratch.answers);
                 lane.begin(view, vectors, queries.next(), ef);
             }
-        }
-        for lane in lanes.iter_mut().filter(|lane| lane.number.is_some()) {
-            match lane.filtered {
-                true => lane.searcher(view, vectors).score::<true>(0),
-                false => lane.searcher(view, vectors).score::<false>(0),
-            }
-            lane.searcher(view, vectors).announce(0);
         }
     }
     for lane in lanes {

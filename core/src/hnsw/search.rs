@@ -2,7 +2,6 @@
 
 use super::pool::Candidate;
 use super::scratch::Scratch;
-use crate::distance::prefetch;
 use crate::graph::{At, Entry, Level, NodeId, NodeState, Stage, View};
 use crate::vectors::{Codec, Vectors};
 use core::cmp::Reverse;
@@ -54,7 +53,8 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
     /// Leaves the `k` nearest of the pool, which a search with `ef` has filled, in `scratch.answers`.
     pub fn answer(&mut self, k: usize, ef: usize) {
         if C::REFINES {
-            self.refine(self.vectors.codec().shortlist(k, ef));
+            let count = self.vectors.codec().shortlist(k, ef);
+            if C::BOUNDED { self.refine_bounded(k, count) } else { self.refine(count) }
         }
         let Scratch { answers, pool, refined, .. } = &mut *self.scratch;
         let sorted = if C::REFINES { refined } else { pool.sorted() };
@@ -64,11 +64,46 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
 
     /// Leaves the first `count` candidates of the pool in `scratch.refined`, sorted by their refined distances.
     pub fn refine(&mut self, count: usize) {
+        self.scratch.refined.clear();
+        self.refine_more(count);
+        self.scratch.refined.sort_unstable();
+    }
+
+    /// As [`Searcher::refine`], but stops at the first candidate that is farther than the `k` nearest of those refined, even if
+    /// its estimate is too high by all that it is likely to be.
+    fn refine_bounded(&mut self, k: usize, count: usize) {
+        // So many are fetched and compared at once.
+        const STEP: usize = 8;
+        let (codec, query) = (self.vectors.codec(), self.query);
+        let count = count.min(self.scratch.pool.sorted().len());
+        self.refine(k.min(count));
+        loop {
+            let Scratch { pool, refined, .. } = &mut *self.scratch;
+            let Some(kth) = refined.get(k - 1).map(|kth| kth.distance()) else { return };
+            let next = pool.sorted()[refined.len()..count].iter().take(STEP);
+            let near = next.take_while(|candidate| {
+                // SAFETY: every node came from the view, as in `compare`.
+                let at_least = unsafe {
+                    codec.at_least(query, self.vectors.row(candidate.node()), candidate.distance())
+                };
+                at_least <= kth
+            });
+            let near = near.count();
+            if near == 0 {
+                return;
+            }
+            self.refine_more(near);
+            self.scratch.refined.sort_unstable();
+        }
+    }
+
+    /// Appends to `scratch.refined` the next `count` candidates of the pool behind those that are there.
+    fn refine_more(&mut self, count: usize) {
         let Scratch { pool, refined, gather, evaluations, .. } = &mut *self.scratch;
-        refined.clear();
-        let sorted = &pool.sorted()[..count.min(pool.sorted().len())];
+        let rest = &pool.sorted()[refined.len()..];
+        let next = &rest[..count.min(rest.len())];
         // The gather holds as many rows as a list has links.
-        for chunk in sorted.chunks(gather.rows.len()) {
+        for chunk in next.chunks(gather.rows.len()) {
             for (i, candidate) in chunk.iter().enumerate() {
                 gather.rows[i] = self.vectors.row(candidate.node());
                 gather.rests[i] = self.vectors.rest(candidate.node());
@@ -80,15 +115,14 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
                 chunk.iter().zip(&gather.distances).map(|(c, distance)| Candidate::new(*distance, c.node())),
             );
         }
-        *evaluations += sorted.len() as u64;
-        refined.sort_unstable();
+        *evaluations += next.len() as u64;
     }
 
     /// The entry point as a candidate.
     pub fn start(&mut self, entry: Entry) -> Candidate {
         self.scratch.gather.nodes[0] = entry.node;
         self.scratch.gather.count = 1;
-        self.locate();
+        self.scratch.gather.locate(self.vectors);
         self.compare();
         Candidate::new(self.scratch.gather.distances[0], entry.node)
     }
@@ -103,7 +137,7 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
             for (to, link) in gather.nodes.iter_mut().zip(links) {
                 *to = link.node();
             }
-            self.locate();
+            gather.locate(self.vectors);
             self.compare();
             let gather = &self.scratch.gather;
             let best = gather.nodes[..gather.count]
@@ -120,27 +154,45 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
 
     /// Expands the candidates of the pool, nearest first, until none that is not expanded can improve it. With `FILTERED`,
     /// tombstones are expanded too, but not kept.
+    ///
+    /// One hop is always gathered ahead: while the rows of one node's neighbours are compared, those of the next arrive. So
+    /// a node is chosen for expansion before the neighbours of the one before it are known, which costs a few comparisons
+    /// more and saves most of the waiting for memory.
     pub fn beam<const FILTERED: bool>(&mut self, level: Level) {
-        while self.gather(level) {
-            self.score::<FILTERED>(level);
+        let mut going = self.gather(level);
+        while going {
+            going = self.hop::<FILTERED>(level);
         }
     }
 
-    /// The first half of a hop: takes the next node, and gathers those neighbours that were not met before. False if the
-    /// search is over.
+    /// Gathers the next hop and scores the one that was gathered before. False if the search is over.
+    #[inline(always)]
+    pub fn hop<const FILTERED: bool>(&mut self, level: Level) -> bool {
+        let Scratch { gather, ahead, .. } = &mut *self.scratch;
+        core::mem::swap(gather, ahead);
+        let going = self.gather(level);
+        self.score::<FILTERED>(level);
+        // Only what was just scored may lead on.
+        going || self.gather(level)
+    }
+
+    /// The first half of a hop: takes the next node, and gathers those neighbours that were not met before, in
+    /// `scratch.ahead`. False if there is none.
     #[inline(always)]
     pub fn gather(&mut self, level: Level) -> bool {
         let Some(node) = self.next_to_expand() else { return false };
-        self.announce(level);
-        let Scratch { links, visited, gather, hops, .. } = &mut *self.scratch;
+        if let Some(next) = self.scratch.pool.next() {
+            self.view.prefetch(At::new(next.node(), level), Stage::Near);
+        }
+        let Scratch { links, visited, ahead, hops, .. } = &mut *self.scratch;
         let links = self.view.links(At::new(node, level), links);
         *hops += 1;
-        gather.count = visited.insert_all(links, &mut gather.nodes);
-        self.locate();
+        ahead.count = visited.insert_all(links, &mut ahead.nodes);
+        ahead.locate(self.vectors);
         true
     }
 
-    /// The second half of a hop: compares what was gathered, and merges into the pool what is near enough.
+    /// The second half of a hop: compares what is in `scratch.gather`, and merges into the pool what is near enough.
     #[inline(always)]
     pub fn score<const FILTERED: bool>(&mut self, level: Level) {
         self.compare();
@@ -173,14 +225,6 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
         pool.merge(&mut run[..admitted]);
     }
 
-    /// Fetches the list that is likely to be read next.
-    #[inline(always)]
-    pub fn announce(&mut self, level: Level) {
-        if let Some(next) = self.scratch.pool.next() {
-            self.view.prefetch(At::new(next.node(), level), Stage::Near);
-        }
-    }
-
     /// The nearest node that is not expanded, be it a candidate or a detour; none when no such node can improve the pool.
     #[inline(always)]
     fn next_to_expand(&mut self) -> Option<NodeId> {
@@ -197,19 +241,6 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
             _ => {
                 scratch.detours.clear();
                 scratch.pool.expand().map(Candidate::node)
-            }
-        }
-    }
-
-    /// Looks up the rows of the gathered nodes, and fetches as many as the codec does not fetch itself.
-    #[inline(always)]
-    fn locate(&mut self) {
-        let (lines, lookahead) = (self.vectors.codec().lines(), self.vectors.codec().lookahead());
-        let gather = &mut self.scratch.gather;
-        for (i, (row, node)) in gather.rows[..gather.count].iter_mut().zip(&gather.nodes).enumerate() {
-            *row = self.vectors.row(*node);
-            if i < lookahead {
-                (0..lines).for_each(|line| prefetch(row.wrapping_add(line).cast()));
             }
         }
     }

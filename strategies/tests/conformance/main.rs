@@ -8,7 +8,9 @@
 //! | [`exact`] | with ef >= n, the answers of brute force (P4, P5) |
 //! | [`snapshots`] | snapshots under concurrent writers (P7) |
 //! | [`progress`] | who goes on while a writer is suspended in the middle of an insert (P8) |
+//! | [`codecs`] | every codec: recall as of f32, distances to the bit as of f32 if it refines (P4, P5) |
 //! | [`batch`] | batches, errors and limits |
+//! | [`packed`] | packed copies for reading alone, of quiet and of busy graphs, and of snapshots (P1, P2, P5, P6, P7) |
 //! | [`model`] | random sequences of calls against brute force |
 //!
 //! The builds run with 2 seeds; the environment variable `HNSW_SEEDS` asks for more.
@@ -16,10 +18,12 @@
 
 mod batch;
 mod builds;
+mod codecs;
 mod exact;
 mod hard;
 mod history;
 mod model;
+mod packed;
 mod progress;
 mod snapshots;
 mod support;
@@ -40,6 +44,8 @@ macro_rules! suite {
                     a_batch_of_searches_is_searches_one_by_one, bad_arguments_are_refused, nothing_is_found_in_an_empty_index,
                     a_node_is_removed_once, memory_can_be_asked_for_while_writers_run;
                 model: sequences_of_calls_agree_with_brute_force;
+                packed: a_packed_copy_answers_as_its_source, a_packed_copy_of_nothing_finds_nothing,
+                    packing_beside_writers_keeps_what_had_returned;
             }
         })+
 
@@ -59,6 +65,7 @@ macro_rules! snapshot_suite {
                     $graph;
                     snapshots: repeatable_and_exact_under_writers, answered_while_a_writer_is_suspended;
                     model: sequences_with_snapshots_agree_with_brute_force;
+                    packed: a_packed_snapshot_is_that_snapshot;
                 }
             })+
 
