@@ -8,9 +8,10 @@
 //! | `fine` | [`Fine`] | in place | lock one list, copy it | lock one list, change it |
 //! | `lockfree` | [`LockFree`] | immutable blocks behind 32-bit handles | one load, wait-free | copy, compare-and-swap |
 //! | `mvcc` | [`Mvcc`] | newest version in place, older ones on a chain | never wait; or a snapshot | prepare alone, commit in groups |
+//! | `batch` | [`Batch`] | in place | copy one list if no one writes, else lock it | batches in rounds; lock one list, change it |
 //!
 //! [`for_each_strategy!`] is the one list of them; tests, sweeps and tables are made from it. The building blocks that
-//! several strategies share are `lists` (arrays with one row per adjacency list) and [`table`] (a plain graph for whoever
+//! several strategies share are `lists` (arrays with one row per adjacency list), `lock` (a byte) and [`table`] (a plain graph for whoever
 //! holds a lock on all of it).
 //!
 //! # Use
@@ -23,7 +24,7 @@
 //! use hnsw_core::distance::Metric;
 //! use hnsw_core::graph::Graph;
 //! use hnsw_core::hnsw::{Index, IndexConfig};
-//! use hnsw_strategies::{Coarse, Fine, LockFree, Mvcc, Sequential};
+//! use hnsw_strategies::{Batch, Coarse, Fine, LockFree, Mvcc, Sequential};
 //!
 //! fn ten_lines<G: Graph>(rows: &[f32]) -> Result<(), Box<dyn std::error::Error>> {
 //!     let index = Index::<G>::new(IndexConfig { capacity: 1_000, ..IndexConfig::new(8, Metric::L2) })?;
@@ -45,6 +46,7 @@
 //! ten_lines::<Fine>(&rows)?;
 //! ten_lines::<LockFree>(&rows)?;
 //! ten_lines::<Mvcc>(&rows)?;
+//! ten_lines::<Batch>(&rows)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -66,14 +68,17 @@
 //! ```
 #![deny(missing_docs)]
 
+pub mod batch;
 pub mod coarse;
 pub mod fine;
 mod lists;
+mod lock;
 pub mod lockfree;
 pub mod mvcc;
 pub mod sequential;
 pub mod table;
 
+pub use batch::Batch;
 pub use coarse::Coarse;
 pub use fine::Fine;
 pub use lockfree::LockFree;
@@ -97,7 +102,8 @@ macro_rules! for_each_strategy {
             (coarse, $crate::Coarse),
             (fine, $crate::Fine),
             (lockfree, $crate::LockFree),
-            (mvcc, $crate::Mvcc)
+            (mvcc, $crate::Mvcc),
+            (batch, $crate::Batch)
         }
     };
 }

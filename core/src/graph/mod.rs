@@ -49,6 +49,9 @@ pub struct Caps {
     pub lock_free_writes: bool,
     /// Implements [`Snapshots`] (contract P7).
     pub snapshots: bool,
+    /// Batches are inserted in rounds, and the graph that a batch makes does not depend on the number of threads (contract
+    /// P9). Write sessions of several threads that change different lists must not wait for each other.
+    pub deterministic_batch: bool,
 }
 
 /// Where a commit stands in the order of commits. Strategies without versions return [`Stamp::NONE`].

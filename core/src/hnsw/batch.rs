@@ -51,7 +51,8 @@ impl Answers {
 
 impl<G: Graph, C: Codec> Index<G, C> {
     /// Inserts the rows of a row-major `n x dim` array in parallel. Row `i` becomes node `first + i`, where `first` is
-    /// returned.
+    /// returned. If the strategy has [`Caps::deterministic_batch`](crate::graph::Caps), the graph does not depend on the
+    /// number of threads.
     ///
     /// `progress` is called with the number of rows done so far, from any thread and in no particular order; when it breaks,
     /// rows that no thread has begun are left out.
@@ -89,9 +90,16 @@ impl<G: Graph, C: Codec> Index<G, C> {
             with_local(|scratch| self.insert_reserved(node, &rows[row * dim..][..dim], scratch));
             done.add(&progress);
         };
-        let serial = SERIAL_START.saturating_sub(first.index()).min(count);
-        (0..serial).for_each(insert);
-        (serial..count).into_par_iter().with_min_len(GRAIN).for_each(insert);
+        if G::CAPS.deterministic_batch {
+            self.insert_rounds(first, rows, |finished| {
+                (0..finished).for_each(|_| done.add(&progress));
+                !done.stopped()
+            });
+        } else {
+            let serial = SERIAL_START.saturating_sub(first.index()).min(count);
+            (0..serial).for_each(insert);
+            (serial..count).into_par_iter().with_min_len(GRAIN).for_each(insert);
+        }
         match done.finished() {
             rows if rows == count => Ok(first),
             rows => Err(BatchError::Stopped { done: rows }),

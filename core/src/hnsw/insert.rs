@@ -105,17 +105,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
         let mut attempt = 0;
         loop {
             let mut edit = self.graph.write(attempt);
-            for l in 0..=top {
-                let forward = &scratch.forward[l as usize];
-                edit.rewrite(At::new(node, l), |_, out| {
-                    out.clear();
-                    forward.iter().for_each(|c| out.push(Link::to(c.node())));
-                    if l == 0 {
-                        out[0] = Link::anchor(out[0].node());
-                    }
-                    Verdict::Replace
-                });
-            }
+            write_forward(&mut edit, node, &scratch.forward[..=top as usize]);
             edit.publish(node);
             let neighbours = scratch.forward[0].len();
             let parent = (0..neighbours).find(|i| {
@@ -154,24 +144,38 @@ impl<G: Graph, C: Codec> Index<G, C> {
         kind: LinkKind,
         scratch: &mut Scratch<C>,
     ) -> bool {
+        let target = Candidate::new(neighbour.distance(), node);
+        self.add_links(edit, At::new(neighbour.node(), level), &[target], kind, scratch) == 1
+    }
+
+    /// Offers `targets`, with their distances from the owner of the list at `at`, to that list. Returns how many of them,
+    /// from the first on, were considered: all, unless they are anchors and found no room.
+    pub(super) fn add_links(
+        &self,
+        edit: &mut impl Edit,
+        at: At,
+        targets: &[Candidate],
+        kind: LinkKind,
+        scratch: &mut Scratch<C>,
+    ) -> usize {
         let addition = Addition {
-            owner: neighbour.node(),
-            target: Candidate::new(neighbour.distance(), node),
+            owner: at.node,
+            targets,
             kind,
             anchor_limit: self.anchor_limit(),
-            cap: self.graph_config().cap(level),
+            cap: self.graph_config().cap(at.level),
             alpha: self.alpha(),
         };
-        let mut offered = true;
+        let mut fitting = 0;
         let Scratch { selection, evaluations, .. } = scratch;
-        edit.rewrite(At::new(neighbour.node(), level), |links, out| {
-            offered = addition.fits(links);
-            if !offered {
+        edit.rewrite(at, |links, out| {
+            fitting = addition.fitting(links);
+            if fitting == 0 {
                 return Verdict::Keep;
             }
             addition.merge(links, out, &self.vectors, selection, evaluations)
         });
-        offered
+        fitting
     }
 
     /// Finds a parent when all neighbours are full of anchors, which takes a crowd of nodes with one nearest neighbour: goes
@@ -181,7 +185,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
     /// is no one's parent: it has one anchor and so room. Going deep first, and a different way for each node, takes about
     /// the depth of a random tree, where going wide would visit all full nodes each time.
     #[cold]
-    fn adopt(
+    pub(super) fn adopt(
         &self,
         edit: &mut impl Edit,
         node: NodeId,
@@ -223,7 +227,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
         distance[0]
     }
 
-    fn alpha(&self) -> f32 {
+    pub(super) fn alpha(&self) -> f32 {
         if self.config.metric == Metric::InnerProduct { 1.0 } else { self.config.alpha }
     }
 
@@ -234,10 +238,30 @@ impl<G: Graph, C: Codec> Index<G, C> {
     }
 }
 
+/// Writes the lists of a new node on its levels from 0 on, with the anchor to its nearest neighbour.
+pub(super) fn write_forward(edit: &mut impl Edit, node: NodeId, lists: &[Vec<Candidate>]) {
+    for (level, list) in lists.iter().enumerate() {
+        edit.rewrite(At::new(node, level as Level), |_, out| {
+            out.clear();
+            list.iter().for_each(|c| out.push(Link::to(c.node())));
+            if level == 0 {
+                out[0] = Link::anchor(out[0].node());
+            }
+            Verdict::Replace
+        });
+    }
+}
+
 impl<V: View, C: Codec> Searcher<'_, V, C> {
     /// Chooses the neighbours of a new node of this level, into `scratch.forward`. Returns the entry point that the search
     /// started from; `None` if the graph is empty.
-    fn plan(&mut self, level: Level, ef_construction: usize, m: usize, alpha: f32) -> Option<Entry> {
+    pub(super) fn plan(
+        &mut self,
+        level: Level,
+        ef_construction: usize,
+        m: usize,
+        alpha: f32,
+    ) -> Option<Entry> {
         let entry = self.view.entry()?;
         let mut at = self.start(entry);
         for l in (level + 1..=entry.level).rev() {

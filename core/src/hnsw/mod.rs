@@ -14,6 +14,7 @@ mod batch;
 mod insert;
 mod level;
 mod pool;
+mod rounds;
 mod scratch;
 mod search;
 mod select;

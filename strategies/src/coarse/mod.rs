@@ -61,6 +61,7 @@ impl Graph for Coarse {
         wait_free_reads: false,
         lock_free_writes: false,
         snapshots: false,
+        deterministic_batch: false,
     };
 
     type Read<'g> = Session<RwLockReadGuard<'g, Table>>;

@@ -25,12 +25,12 @@
 //! Per node one row of 2M slots, rounded up to whole cache lines, and a byte; per list above level 0 one row of M slots and
 //! a byte. Nothing is retired: lists change in place. Freed when the graph is dropped.
 
-mod lock;
 mod session;
 
 pub use session::{Buffers, Session};
 
 use crate::lists::PerList;
+use crate::lock;
 use hnsw_core::error::{ConfigError, Full};
 use hnsw_core::graph::{
     Caps, Contention, Entry, Graph, GraphConfig, Level, Link, MemoryReport, NodeId, Nodes,
@@ -86,6 +86,7 @@ impl Graph for Fine {
         wait_free_reads: false,
         lock_free_writes: false,
         snapshots: false,
+        deterministic_batch: false,
     };
 
     type Read<'g> = Session<'g, ()>;

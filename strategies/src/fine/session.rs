@@ -1,8 +1,8 @@
 //! Sessions of `fine`: they hold no lock between two calls.
 
 use super::Fine;
-use super::lock::Held;
 use crate::lists::Place;
+use crate::lock::Held;
 use core::convert::Infallible;
 use hnsw_core::graph::{
     At, Edit, Entry, Level, Link, LinkBuf, NodeId, NodeState, Stage, Stamp, Verdict, View,

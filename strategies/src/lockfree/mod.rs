@@ -98,6 +98,7 @@ impl Graph for LockFree {
         wait_free_reads: true,
         lock_free_writes: true,
         snapshots: false,
+        deterministic_batch: false,
     };
 
     type Read<'g> = Read<'g>;

@@ -177,6 +177,7 @@ impl Graph for Mvcc {
         wait_free_reads: false,
         lock_free_writes: false,
         snapshots: true,
+        deterministic_batch: false,
     };
 
     type Read<'g> = Read<'g>;

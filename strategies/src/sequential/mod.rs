@@ -48,6 +48,7 @@ impl Graph for Sequential {
         wait_free_reads: false,
         lock_free_writes: false,
         snapshots: false,
+        deterministic_batch: false,
     };
 
     type Read<'g> = Session<MutexGuard<'g, Table>>;

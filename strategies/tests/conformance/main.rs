@@ -8,19 +8,21 @@
 //! | [`exact`] | with ef >= n, the answers of brute force (P4, P5) |
 //! | [`snapshots`] | snapshots under concurrent writers (P7) |
 //! | [`progress`] | who goes on while a writer is suspended in the middle of an insert (P8) |
-//! | [`batch`] | batches, errors and limits |
+//! | [`batches`] | batches, errors and limits |
+//! | [`rounds`] | batches whose graph does not depend on the threads (P9) |
 //! | [`model`] | random sequences of calls against brute force |
 //!
 //! The builds run with 2 seeds; the environment variable `HNSW_SEEDS` asks for more.
 #![cfg(not(hnsw_loom))]
 
-mod batch;
+mod batches;
 mod builds;
 mod exact;
 mod hard;
 mod history;
 mod model;
 mod progress;
+mod rounds;
 mod snapshots;
 mod support;
 
@@ -35,7 +37,7 @@ macro_rules! suite {
                 history: searches_agree_with_the_history;
                 exact: a_wide_beam_finds_what_brute_force_finds;
                 progress: a_suspended_writer_holds_up_whom_it_may, nodes_inserted_near_a_suspended_insert_are_reachable;
-                batch: rows_get_consecutive_ids_and_are_counted, a_request_to_stop_keeps_what_was_done,
+                batches: rows_get_consecutive_ids_and_are_counted, a_request_to_stop_keeps_what_was_done,
                     a_bad_row_is_named_and_nothing_inserted, a_full_index_refuses, batches_work_inside_any_pool,
                     a_batch_of_searches_is_searches_one_by_one, bad_arguments_are_refused, nothing_is_found_in_an_empty_index,
                     a_node_is_removed_once, memory_can_be_asked_for_while_writers_run;
@@ -43,10 +45,10 @@ macro_rules! suite {
             }
         })+
 
-        /// The name of each strategy, and whether it has snapshots.
-        const STRATEGIES: &[(&str, bool)] = &[$((
+        /// The name of each strategy, and what it can do.
+        const STRATEGIES: &[(&str, hnsw_core::graph::Caps)] = &[$((
             <$graph as hnsw_core::graph::Graph>::NAME,
-            <$graph as hnsw_core::graph::Graph>::CAPS.snapshots,
+            <$graph as hnsw_core::graph::Graph>::CAPS,
         )),+];
     };
 }
@@ -64,7 +66,27 @@ macro_rules! snapshot_suite {
 
             #[test]
             fn are_tested_for_every_strategy_that_has_them() {
-                let having = super::STRATEGIES.iter().filter(|(_, snapshots)| *snapshots);
+                let having = super::STRATEGIES.iter().filter(|(_, caps)| caps.snapshots);
+                assert!(having.map(|(name, _)| *name).eq([$(stringify!($name)),+]));
+            }
+        }
+    };
+}
+
+macro_rules! rounds_suite {
+    ($(($name:ident, $graph:ty)),+ $(,)?) => {
+        mod with_rounds {
+            $(mod $name {
+                properties! {
+                    $graph;
+                    rounds: the_graph_does_not_depend_on_the_threads, batches_are_as_good_as_rows_one_by_one,
+                        others_may_write_and_search_during_a_round;
+                }
+            })+
+
+            #[test]
+            fn are_tested_for_every_strategy_that_has_them() {
+                let having = super::STRATEGIES.iter().filter(|(_, caps)| caps.deterministic_batch);
                 assert!(having.map(|(name, _)| *name).eq([$(stringify!($name)),+]));
             }
         }
@@ -82,3 +104,4 @@ macro_rules! properties {
 
 hnsw_strategies::for_each_strategy!(suite);
 snapshot_suite!((mvcc, hnsw_strategies::Mvcc));
+rounds_suite!((batch, hnsw_strategies::Batch));

@@ -11,17 +11,17 @@ const TAKEN: u8 = 1;
 const SPINS: u32 = 128;
 
 /// A free lock.
-pub(super) fn free() -> AtomicU8 {
+pub(crate) fn free() -> AtomicU8 {
     AtomicU8::new(FREE)
 }
 
 /// Holds a lock until dropped.
-pub(super) struct Held<'a>(&'a AtomicU8);
+pub(crate) struct Held<'a>(&'a AtomicU8);
 
 impl<'a> Held<'a> {
     /// Waits until `lock` is free and takes it. Adds 1 to `waits` if it was not free.
     #[inline(always)]
-    pub(super) fn take(lock: &'a AtomicU8, waits: &AtomicU64) -> Held<'a> {
+    pub(crate) fn take(lock: &'a AtomicU8, waits: &AtomicU64) -> Held<'a> {
         if !try_take(lock) {
             wait(lock, waits);
         }
