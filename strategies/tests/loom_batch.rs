@@ -87,6 +87,34 @@ fn a_list_is_read_whole() {
 }
 
 #[test]
+fn a_list_read_whole_needs_the_reader_to_see_a_thaw() {
+    expect_weak("batch-still-fence", Ordering::Relaxed, || {
+        model(None, "batch: read against rewrite", read_against_rewrite);
+    });
+}
+
+#[test]
+fn a_list_read_whole_needs_the_thaw_before_the_slots() {
+    expect_weak("batch-thaw-fence", Ordering::Relaxed, || {
+        model(None, "batch: read against rewrite", read_against_rewrite);
+    });
+}
+
+#[test]
+fn a_list_read_whole_needs_the_release_of_the_freeze() {
+    expect_weak("batch-freeze", Ordering::Relaxed, || {
+        model(None, "batch: read against rewrite", read_against_rewrite);
+    });
+}
+
+#[test]
+fn a_list_read_whole_needs_the_acquire_of_the_frozen() {
+    expect_weak("batch-frozen", Ordering::Relaxed, || {
+        model(None, "batch: read against rewrite", read_against_rewrite);
+    });
+}
+
+#[test]
 fn a_list_read_whole_needs_the_acquire_of_the_lock() {
     expect_weak("list-lock", Ordering::Relaxed, || {
         model(None, "batch: read against rewrite", read_against_rewrite);

@@ -19,6 +19,7 @@ mod isa;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
+pub(crate) mod tile;
 
 use core::fmt;
 use formula::Formula;

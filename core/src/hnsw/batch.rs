@@ -65,22 +65,8 @@ impl<G: Graph, C: Codec> Index<G, C> {
         rows: &[f32],
         progress: impl Fn(usize) -> ControlFlow<()> + Sync,
     ) -> Result<NodeId, BatchError> {
-        let dim = self.config.dim;
-        if !rows.len().is_multiple_of(dim) {
-            return Err(BatchError::Ragged { values: rows.len(), dim });
-        }
-        let bad = rows.par_chunks_exact(dim).enumerate().find_map_first(|(row, vector)| {
-            self.vectors.codec().check(vector).err().map(|error| BatchError::Vector { row, error })
-        });
-        if let Some(error) = bad {
-            return Err(error);
-        }
+        let (dim, first) = (self.config.dim, self.reserve_rows(rows)?);
         let count = rows.len() / dim;
-        let first = match self.reserve(count) {
-            Ok(first) => first,
-            Err(InsertError::Full(full)) => return Err(full.into()),
-            Err(InsertError::Vector(error)) => return Err(BatchError::Vector { row: 0, error }),
-        };
         let done = Tally::new();
         let insert = |row: usize| {
             if done.stopped() {
@@ -103,6 +89,26 @@ impl<G: Graph, C: Codec> Index<G, C> {
         match done.finished() {
             rows if rows == count => Ok(first),
             rows => Err(BatchError::Stopped { done: rows }),
+        }
+    }
+
+    /// Checks rows, takes a node for each of them, and makes room for them. Returns the first node.
+    pub(super) fn reserve_rows(&self, rows: &[f32]) -> Result<NodeId, BatchError> {
+        let dim = self.config.dim;
+        if !rows.len().is_multiple_of(dim) {
+            return Err(BatchError::Ragged { values: rows.len(), dim });
+        }
+        let bad = rows.par_chunks_exact(dim).enumerate().find_map_first(|(row, vector)| {
+            self.vectors.codec().check(vector).err().map(|error| BatchError::Vector { row, error })
+        });
+        if let Some(error) = bad {
+            return Err(error);
+        }
+        let count = rows.len() / dim;
+        match self.reserve(count) {
+            Ok(first) => Ok(first),
+            Err(InsertError::Full(full)) => Err(full.into()),
+            Err(InsertError::Vector(error)) => Err(BatchError::Vector { row: 0, error }),
         }
     }
 
@@ -135,26 +141,31 @@ impl<G: Graph, C: Codec> Index<G, C> {
 }
 
 /// Counts finished rows and remembers a request to stop. One shared write per inserted row, a thousandth of its cost.
-struct Tally {
+pub(super) struct Tally {
     done: AtomicUsize,
     stopped: AtomicBool,
 }
 
 impl Tally {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Tally { done: AtomicUsize::new(0), stopped: AtomicBool::new(false) }
     }
 
     fn add(&self, progress: &impl Fn(usize) -> ControlFlow<()>) {
+        self.add_many(1, progress);
+    }
+
+    /// Counts `rows` more and tells `progress` the sum.
+    pub(super) fn add_many(&self, rows: usize, progress: &impl Fn(usize) -> ControlFlow<()>) {
         // Relaxed [tally-done]: a number to show; the pool's join orders the rows themselves before the caller.
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let done = self.done.fetch_add(rows, Ordering::Relaxed) + rows;
         if progress(done).is_break() {
             // Relaxed [tally-stop]: a hint; whoever sees it late inserts one row more.
             self.stopped.store(true, Ordering::Relaxed);
         }
     }
 
-    fn stopped(&self) -> bool {
+    pub(super) fn stopped(&self) -> bool {
         // Relaxed [tally-stopped]: see [tally-stop].
         self.stopped.load(Ordering::Relaxed)
     }

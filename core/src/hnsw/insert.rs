@@ -33,6 +33,7 @@ use crate::distance::Metric;
 use crate::error::InsertError;
 use crate::graph::{At, Edit, Entry, Graph, Level, Link, LinkBuf, NodeId, Verdict, View};
 use crate::vectors::Codec;
+use core::ops::RangeInclusive;
 use std::collections::HashSet;
 
 impl<G: Graph, C: Codec> Index<G, C> {
@@ -56,9 +57,14 @@ impl<G: Graph, C: Codec> Index<G, C> {
 
     /// Inserts a checked vector as a node that the caller reserved.
     pub(super) fn insert_reserved(&self, node: NodeId, vector: &[f32], scratch: &mut Scratch<C>) {
-        let codec = self.vectors.codec();
         // SAFETY: the caller reserved the node and grew the store; it is published below, and inserted once.
         unsafe { self.vectors.write(node, vector) };
+        self.insert_written(node, vector, scratch);
+    }
+
+    /// As [`Index::insert_reserved`], when the row is written.
+    pub(super) fn insert_written(&self, node: NodeId, vector: &[f32], scratch: &mut Scratch<C>) {
+        let codec = self.vectors.codec();
         let query = scratch.prepare(codec, vector);
         let level = self.levels.of(node);
         let mut attempt = 0;
@@ -66,7 +72,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
             let planned = {
                 let view = self.graph.read();
                 Searcher { view: &view, vectors: &self.vectors, query: &query, scratch }.plan(
-                    level,
+                    0..=level,
                     self.config.ef_construction,
                     self.config.m,
                     self.alpha(),
@@ -105,7 +111,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
         let mut attempt = 0;
         loop {
             let mut edit = self.graph.write(attempt);
-            write_forward(&mut edit, node, &scratch.forward[..=top as usize]);
+            write_forward(&mut edit, node, &scratch.forward[..=top as usize], 0);
             edit.publish(node);
             let neighbours = scratch.forward[0].len();
             let parent = (0..neighbours).find(|i| {
@@ -215,7 +221,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
     }
 
     /// The distance by which neighbours are chosen, from a prepared query to a node that was met in the graph.
-    fn distance(&self, query: &C::Query, node: NodeId) -> f32 {
+    pub(super) fn distance(&self, query: &C::Query, node: NodeId) -> f32 {
         let (row, rest, mut distance) = (self.vectors.row(node), self.vectors.rest(node), [0.0]);
         // SAFETY: the node was met in the graph, and the query was prepared by this codec.
         unsafe {
@@ -233,15 +239,15 @@ impl<G: Graph, C: Codec> Index<G, C> {
 
     /// The most anchors in a list: half of it, so that the other half is free for what the heuristic wants; but three, one to
     /// the nearest neighbour and two to children, so that the tree can branch.
-    fn anchor_limit(&self) -> usize {
+    pub(super) fn anchor_limit(&self) -> usize {
         self.config.m.max(3)
     }
 }
 
-/// Writes the lists of a new node on its levels from 0 on, with the anchor to its nearest neighbour.
-pub(super) fn write_forward(edit: &mut impl Edit, node: NodeId, lists: &[Vec<Candidate>]) {
-    for (level, list) in lists.iter().enumerate() {
-        edit.rewrite(At::new(node, level as Level), |_, out| {
+/// Writes the lists of a new node on its levels from `lowest` on; on level 0 with the anchor to its nearest neighbour.
+pub(super) fn write_forward(edit: &mut impl Edit, node: NodeId, lists: &[Vec<Candidate>], lowest: Level) {
+    for (level, list) in (lowest..).zip(lists) {
+        edit.rewrite(At::new(node, level), |_, out| {
             out.clear();
             list.iter().for_each(|c| out.push(Link::to(c.node())));
             if level == 0 {
@@ -253,16 +259,17 @@ pub(super) fn write_forward(edit: &mut impl Edit, node: NodeId, lists: &[Vec<Can
 }
 
 impl<V: View, C: Codec> Searcher<'_, V, C> {
-    /// Chooses the neighbours of a new node of this level, into `scratch.forward`. Returns the entry point that the search
-    /// started from; `None` if the graph is empty.
+    /// Chooses the neighbours of a new node on those of these levels that the graph has, into `scratch.forward`. Returns the
+    /// entry point that the search started from; `None` if the graph is empty.
     pub(super) fn plan(
         &mut self,
-        level: Level,
+        levels: RangeInclusive<Level>,
         ef_construction: usize,
         m: usize,
         alpha: f32,
     ) -> Option<Entry> {
         let entry = self.view.entry()?;
+        let (lowest, level) = levels.into_inner();
         let mut at = self.start(entry);
         for l in (level + 1..=entry.level).rev() {
             at = self.descend(at, l);
@@ -270,7 +277,7 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
         self.scratch.detours.clear();
         self.scratch.pool.begin(ef_construction);
         self.scratch.pool.insert(at);
-        for l in (0..=level.min(entry.level)).rev() {
+        for l in (lowest..=level.min(entry.level)).rev() {
             self.scratch.visited.begin(self.view.node_count());
             self.scratch.pool.restart(ef_construction);
             for candidate in self.scratch.pool.sorted() {

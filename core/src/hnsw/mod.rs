@@ -11,6 +11,7 @@
 //! - answers are ordered, without duplicates.
 
 mod batch;
+mod bulk;
 mod insert;
 mod level;
 mod pool;

@@ -37,9 +37,8 @@ use super::pool::Candidate;
 use super::scratch::{Scratch, with_local};
 use super::search::Searcher;
 use super::select::LinkKind;
-use crate::graph::{At, Edit, Graph, Level, NodeId, View};
+use crate::graph::{At, Edit, Entry, Graph, Level, NodeId, View};
 use crate::vectors::Codec;
-use core::ops::Range;
 use rayon::prelude::*;
 
 /// Nodes below this are inserted one after another: nodes of one round do not see each other.
@@ -51,7 +50,7 @@ const MAX_ROUND: usize = 8192;
 /// Nodes or lists that one thread takes at a time, at most: few enough to balance the end of a step.
 const GRAIN: usize = 32;
 
-/// A node of a round, with the neighbours that it chose, by level.
+/// A node of a round, with the neighbours that it chose, by level from the lowest of the round on.
 struct Planned {
     node: NodeId,
     forward: Vec<Vec<Candidate>>,
@@ -63,14 +62,17 @@ struct Request {
     /// Level and owner of the list.
     list: u64,
     target: Candidate,
+    /// Which node of the round asks.
+    place: u32,
 }
 
 impl Request {
     /// Asks `neighbour`, whose distance from `node` is known, for a link to `node`.
-    fn new(node: NodeId, neighbour: Candidate, level: Level) -> Self {
+    fn new(place: usize, node: NodeId, neighbour: Candidate, level: Level) -> Self {
         Request {
             list: u64::from(level) << 32 | u64::from(neighbour.node().get()),
             target: Candidate::new(neighbour.distance(), node),
+            place: place as u32,
         }
     }
 
@@ -79,115 +81,127 @@ impl Request {
     }
 }
 
-/// How many nodes the round has that begins with this node.
-fn round_size(first: NodeId) -> usize {
-    match first.index() {
-        few if few < SERIAL_START => 1,
-        many => (many / SHARE).min(MAX_ROUND),
-    }
-}
-
 impl<G: Graph, C: Codec> Index<G, C> {
     /// Inserts checked rows as nodes that the caller reserved, the first of them `first`. Calls `finished` after each round
     /// with the number of its rows, and stops if it says false.
     pub(super) fn insert_rounds(&self, first: NodeId, rows: &[f32], finished: impl Fn(usize) -> bool) {
         let dim = self.config.dim;
-        let count = rows.len() / dim;
-        let node = |row: usize| NodeId::new(first.get() + row as u32);
-        let mut row = 0;
-        while row < count {
-            let most = round_size(node(row)).min(count - row);
-            let size = self.below_the_top(node(row), most);
-            let vectors = |range: Range<usize>| &rows[range.start * dim..range.end * dim];
-            match size {
-                // The node rises above the graph, or is among the first few.
-                0 | 1 => {
-                    with_local(|scratch| self.insert_reserved(node(row), vectors(row..row + 1), scratch))
-                }
-                _ => self.round(node(row), vectors(row..row + size)),
+        let vector = |node: NodeId| &rows[(node.index() - first.index()) * dim..][..dim];
+        let nodes: Vec<NodeId> =
+            (first.get()..first.get() + (rows.len() / dim) as u32).map(NodeId::new).collect();
+        let mut rest = &nodes[..];
+        while let Some(next) = rest.first() {
+            let (round, later) = rest.split_at(self.round_size(next.index(), rest));
+            match round {
+                [node] => with_local(|scratch| self.insert_reserved(*node, vector(*node), scratch)),
+                _ => self.round(round, vector, 0),
             }
-            row += size.max(1);
-            if !finished(size.max(1)) {
+            rest = later;
+            if !finished(round.len()) {
                 return;
             }
         }
     }
 
-    /// The number of nodes from `first` on, at most `most`, before one that is on a higher level than all of the graph. Such
-    /// a node is a round of its own: it will be the entry point, and nodes beside it could not be linked on its top level.
-    fn below_the_top(&self, first: NodeId, most: usize) -> usize {
-        match self.graph.read().entry() {
-            None => 0,
-            Some(entry) => (0..most as u32)
-                .take_while(|i| self.levels.of(NodeId::new(first.get() + i)) <= entry.level)
-                .count(),
+    /// Links nodes that are on level 0 already, and below each other in no other order than `nodes`, on the levels above.
+    pub(super) fn raise<'v>(&self, nodes: &[NodeId], vector: impl Fn(NodeId) -> &'v [f32] + Sync) {
+        let mut rest = nodes;
+        while !rest.is_empty() {
+            let (round, later) = rest.split_at(self.round_size(nodes.len() - rest.len(), rest));
+            self.round(round, &vector, 1);
+            rest = later;
         }
     }
 
-    /// Inserts the nodes from `first` on, none of which is above the entry point.
-    fn round(&self, first: NodeId, rows: &[f32]) {
-        let dim = self.config.dim;
-        let planned: Vec<Planned> = rows
-            .par_chunks_exact(dim)
+    /// How many of `next` make a round if there are as many nodes as `present`. A node that is on a higher level than all of
+    /// the graph is a round of its own: it will be the entry point, and nodes beside it could not be linked on its top level.
+    fn round_size(&self, present: usize, next: &[NodeId]) -> usize {
+        let most = match present {
+            few if few < SERIAL_START => 1,
+            many => (many / SHARE).min(MAX_ROUND),
+        };
+        let top = self.graph.read().entry().map(|entry| entry.level);
+        let below_top = |node: &&NodeId| Some(self.levels.of(**node)) <= top;
+        next.iter().take(most).take_while(below_top).count().max(1)
+    }
+
+    /// Inserts nodes that are not above the entry point, or a single one that is. With `lowest` = 1 they are in the graph
+    /// already, on level 0.
+    fn round<'v>(&self, nodes: &[NodeId], vector: impl Fn(NodeId) -> &'v [f32] + Sync, lowest: Level) {
+        let planned: Vec<Planned> = nodes
+            .par_iter()
             .with_max_len(GRAIN)
-            .enumerate()
-            .map(|(i, vector)| self.plan(NodeId::new(first.get() + i as u32), vector))
+            .map(|node| self.plan(*node, vector(*node), lowest))
             .collect();
         planned.par_chunks(GRAIN).for_each(|planned| {
             self.edit(|edit| {
                 for Planned { node, forward } in planned {
-                    write_forward(edit, *node, forward);
+                    write_forward(edit, *node, forward, lowest);
                     edit.publish(*node);
                 }
             });
         });
-        for orphan in self.anchor(first, &planned) {
-            let vector = &rows[(orphan.index() - first.index()) * dim..][..dim];
-            let nearest = planned[orphan.index() - first.index()].forward[0][0].node();
-            with_local(|scratch: &mut Scratch<C>| {
-                let query = scratch.prepare(self.vectors.codec(), vector);
-                self.edit(|edit| self.adopt(edit, orphan, nearest, &query, scratch));
-                scratch.query = Some(query);
-            });
+        if lowest == 0 {
+            for orphan in self.anchor(&planned) {
+                with_local(|scratch: &mut Scratch<C>| {
+                    let query = scratch.prepare(self.vectors.codec(), vector(planned[orphan].node));
+                    let Planned { node, forward } = &planned[orphan];
+                    self.edit(|edit| self.adopt(edit, *node, forward[0][0].node(), &query, scratch));
+                    scratch.query = Some(query);
+                });
+            }
         }
         let mut requests: Vec<Request> = planned
             .par_iter()
-            .flat_map_iter(|Planned { node, forward }| {
-                forward.iter().enumerate().flat_map(move |(level, list)| {
-                    list.iter().map(move |neighbour| Request::new(*node, *neighbour, level as Level))
+            .enumerate()
+            .flat_map_iter(|(i, Planned { forward, .. })| {
+                (lowest..).zip(forward).flat_map(move |(level, list)| {
+                    list.iter().map(move |neighbour| Request::new(i, nodes[i], *neighbour, level))
                 })
             })
             .collect();
         self.grant(&mut requests, LinkKind::Ordinary);
+        if let [node] = nodes {
+            let level = self.levels.of(*node);
+            self.edit(|edit| {
+                edit.raise_entry(Entry { node: *node, level });
+            });
+        }
     }
 
-    /// Writes the row of a node and chooses its neighbours.
-    fn plan(&self, node: NodeId, vector: &[f32]) -> Planned {
+    /// Chooses the neighbours of a node on the levels from `lowest` on, and writes its row if that is 0.
+    fn plan(&self, node: NodeId, vector: &[f32], lowest: Level) -> Planned {
         with_local(|scratch| {
-            // SAFETY: the caller reserved the node and grew the store; it is published in the next step, and inserted once.
-            unsafe { self.vectors.write(node, vector) };
+            if lowest == 0 {
+                // SAFETY: the caller reserved the node and grew the store; it is published in the next step, and inserted
+                // once.
+                unsafe { self.vectors.write(node, vector) };
+            }
             let query = scratch.prepare(self.vectors.codec(), vector);
-            let level = self.levels.of(node);
             let view = self.graph.read();
-            let (ef, m, alpha) = (self.config.ef_construction, self.config.m, self.alpha());
-            Searcher { view: &view, vectors: &self.vectors, query: &query, scratch }
-                .plan(level, ef, m, alpha);
+            let mut searcher = Searcher { view: &view, vectors: &self.vectors, query: &query, scratch };
+            let levels = lowest..=self.levels.of(node);
+            let entry =
+                searcher.plan(levels.clone(), self.config.ef_construction, self.config.m, self.alpha());
             scratch.query = Some(query);
-            Planned { node, forward: scratch.forward[..=level as usize].to_vec() }
+            let top = entry.map_or(0, |entry| entry.level.min(*levels.end()));
+            let forward = (lowest..=top).map(|level| scratch.forward[level as usize].clone()).collect();
+            Planned { node, forward }
         })
     }
 
-    /// Finds a parent for each node of a round that begins with `first`. Returns those whom all neighbours refuse, in order.
-    fn anchor(&self, first: NodeId, planned: &[Planned]) -> Vec<NodeId> {
+    /// Finds a parent for each node of a round. Returns those whom all neighbours refuse, in order.
+    fn anchor(&self, planned: &[Planned]) -> Vec<usize> {
         let mut orphans = Vec::new();
-        let mut seeking: Vec<NodeId> = planned.iter().map(|planned| planned.node).collect();
+        let mut seeking: Vec<usize> = (0..planned.len()).collect();
         let mut choice = 0;
         while !seeking.is_empty() {
             let mut requests = Vec::with_capacity(seeking.len());
-            for node in seeking {
-                match planned[node.index() - first.index()].forward[0].get(choice) {
-                    Some(neighbour) => requests.push(Request::new(node, *neighbour, 0)),
-                    None => orphans.push(node),
+            for i in seeking {
+                let Planned { node, forward } = &planned[i];
+                match forward[0].get(choice) {
+                    Some(neighbour) => requests.push(Request::new(i, *node, *neighbour, 0)),
+                    None => orphans.push(i),
                 }
             }
             seeking = self.grant(&mut requests, LinkKind::Anchor);
@@ -197,9 +211,9 @@ impl<G: Graph, C: Codec> Index<G, C> {
         orphans
     }
 
-    /// Lets each list take what it is asked to take, in one rewrite. Returns the targets that were refused, in no order that
-    /// means anything.
-    fn grant(&self, requests: &mut [Request], kind: LinkKind) -> Vec<NodeId> {
+    /// Lets each list take what it is asked to take, in one rewrite. Returns the places in the round of the nodes that were
+    /// refused, in no order that means anything.
+    fn grant(&self, requests: &mut [Request], kind: LinkKind) -> Vec<usize> {
         requests.par_sort_unstable();
         let lists: Vec<&[Request]> = requests.chunk_by(|a, b| a.list == b.list).collect();
         lists
@@ -213,7 +227,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
                             targets.clear();
                             targets.extend(list.iter().map(|request| request.target));
                             let granted = self.add_links(edit, list[0].at(), &targets, kind, scratch);
-                            refused.extend(list[granted..].iter().map(|request| request.target.node()));
+                            refused.extend(list[granted..].iter().map(|request| request.place as usize));
                         }
                     });
                     refused
@@ -223,7 +237,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
     }
 
     /// Makes changes until they are committed.
-    fn edit(&self, mut change: impl FnMut(&mut G::Write<'_>)) {
+    pub(super) fn edit(&self, mut change: impl FnMut(&mut G::Write<'_>)) {
         let mut attempt = 0;
         loop {
             let mut edit = self.graph.write(attempt);

@@ -9,6 +9,7 @@
 //! | [`snapshots`] | snapshots under concurrent writers (P7) |
 //! | [`progress`] | who goes on while a writer is suspended in the middle of an insert (P8) |
 //! | [`batches`] | batches, errors and limits |
+//! | [`bulk`] | graphs that are built as a whole (P1, P6, P9) |
 //! | [`rounds`] | batches whose graph does not depend on the threads (P9) |
 //! | [`model`] | random sequences of calls against brute force |
 //!
@@ -17,6 +18,7 @@
 
 mod batches;
 mod builds;
+mod bulk;
 mod exact;
 mod hard;
 mod history;
@@ -41,6 +43,9 @@ macro_rules! suite {
                     a_bad_row_is_named_and_nothing_inserted, a_full_index_refuses, batches_work_inside_any_pool,
                     a_batch_of_searches_is_searches_one_by_one, bad_arguments_are_refused, nothing_is_found_in_an_empty_index,
                     a_node_is_removed_once, memory_can_be_asked_for_while_writers_run;
+                bulk: a_graph_built_as_a_whole_is_as_good_as_one_built_by_rows, parts_that_hang_apart_are_joined,
+                    copies_of_one_vector_are_built, a_built_index_is_an_index, a_request_to_stop_a_build_leaves_nothing,
+                    others_may_write_and_search_during_a_build;
                 model: sequences_of_calls_agree_with_brute_force;
             }
         })+
