@@ -48,6 +48,9 @@ pub const MAX_DIM: usize = 1 << 16;
 /// 6.6 x 10^34; `f32::MAX` is 3.4 x 10^38. No partial sum overflows to infinity, so none is a NaN.
 pub const MAX_COMPONENT: f32 = 1e15;
 
+/// The largest number that is a half float.
+pub const MAX_HALF: f32 = 65_504.0;
+
 /// A vector cannot be stored or searched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -69,6 +72,12 @@ pub enum VectorError {
     /// The magnitude of a component is above [`MAX_COMPONENT`]: a distance could overflow.
     #[error("component {position} of the vector is above {max:e} in magnitude, so distances could overflow", max = MAX_COMPONENT)]
     TooLarge {
+        /// The first such component.
+        position: usize,
+    },
+    /// The magnitude of a component is above [`MAX_HALF`], and the codec keeps half floats.
+    #[error("component {position} of the vector is above {max} in magnitude, the most that a half float holds", max = MAX_HALF)]
+    TooLargeForHalf {
         /// The first such component.
         position: usize,
     },

@@ -70,7 +70,7 @@ unsafe fn block<F: Formula, const LINES: usize, const ROWS: usize, const AHEAD: 
 /// Adds the terms of half a line.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn add_terms<F: Formula>(sum: __m256, q: __m256, r: __m256) -> __m256 {
+pub(super) fn add_terms<F: Formula>(sum: __m256, q: __m256, r: __m256) -> __m256 {
     if F::DIFFERENCES {
         let difference = _mm256_sub_ps(q, r);
         _mm256_fmadd_ps(difference, difference, sum)
@@ -82,7 +82,7 @@ fn add_terms<F: Formula>(sum: __m256, q: __m256, r: __m256) -> __m256 {
 /// The sum of the lanes of each of four registers. They are transposed on the way, so that one addition works for all.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn horizontal_sums([a, b, c, d]: [__m256; 4]) -> __m128 {
+pub(super) fn horizontal_sums([a, b, c, d]: [__m256; 4]) -> __m128 {
     // Per 128 bits: a0+a2, b0+b2, a1+a3, b1+b3; the same of c and d; then the sums of a, b, c, d.
     let ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
     let cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));

@@ -119,7 +119,7 @@ unsafe fn add_line<F: Formula, const LINES: usize, const ROWS: usize, const AHEA
 /// The sum of the lanes of each of four registers. They are transposed on the way, so that one addition works for all.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn horizontal_sums([a, b, c, d]: [__m512; 4]) -> __m128 {
+pub(super) fn horizontal_sums([a, b, c, d]: [__m512; 4]) -> __m128 {
     // Per 128 bits: a0+a2, b0+b2, a1+a3, b1+b3; the same of c and d; then the sums of a, b, c, d.
     let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
     let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));

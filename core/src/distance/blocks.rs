@@ -74,3 +74,65 @@ macro_rules! routines_of_blocks {
         }
     };
 }
+
+/// Defines `routine` for rows of codes and the instruction set `$feature`: [`routines_of_blocks`] for a
+/// [`Codes`](super::codes::Codes). `$lines` are the numbers of lines that are compiled apart, among them all that are
+/// [fetched at once](super::codes::AT_ONCE). In scope are:
+///
+/// - `Query<LINES>::new::<F>(at, lines)`: the query, in registers if they have room for it.
+/// - `block::<F, LINES, ROWS, AHEAD>(query, rows, ahead, lines, scale, out)`: writes `scale` times the sum of each of 1 to
+///   4 rows, and prefetches the rows `ahead`.
+macro_rules! code_routine_of_blocks {
+    ($feature:literal, $($lines:literal)*) => {
+        /// The kernel for rows of `lines` cache lines.
+        pub(in crate::distance) fn routine<F: Formula>(lines: usize) -> Routine {
+            match lines {
+                $($lines => many::<F, $lines>,)*
+                _ => many::<F, 0>,
+            }
+        }
+
+        /// # Safety
+        /// See [`Codes::many`](super::super::codes::Codes::many); and the machine runs this instruction set, and rows have
+        /// `LINES` lines if that is not 0.
+        #[target_feature(enable = $feature)]
+        unsafe fn many<F: Formula, const LINES: usize>(
+            query: *const u8,
+            rows: &[*const u8],
+            lines: usize,
+            scale: f32,
+            out: &mut [f32],
+        ) {
+            let lines = if LINES == 0 { lines } else { LINES };
+            let at_once = const { LINES != 0 && LINES <= AT_ONCE };
+            let mut out = out.as_mut_ptr();
+            let mut rows = rows;
+            // SAFETY: the caller promises `lines` lines behind `query` and behind each row, and room for one distance per
+            // row behind `out`, which advances with `rows`.
+            unsafe {
+                let query = Query::<LINES>::new::<F>(query, lines);
+                while let Some((four, rest)) = rows.split_first_chunk::<LOOKAHEAD>() {
+                    match *rest {
+                        [a, b, c, d, ..] if !at_once => {
+                            block::<F, LINES, 4, 4>(&query, four, &[a, b, c, d], lines, scale, out)
+                        }
+                        [a, b, c] if !at_once => {
+                            block::<F, LINES, 4, 3>(&query, four, &[a, b, c], lines, scale, out)
+                        }
+                        [a, b] if !at_once => block::<F, LINES, 4, 2>(&query, four, &[a, b], lines, scale, out),
+                        [a] if !at_once => block::<F, LINES, 4, 1>(&query, four, &[a], lines, scale, out),
+                        _ => block::<F, LINES, 4, 0>(&query, four, &[], lines, scale, out),
+                    }
+                    out = out.add(LOOKAHEAD);
+                    rows = rest;
+                }
+                match *rows {
+                    [a] => block::<F, LINES, 1, 0>(&query, &[a], &[], lines, scale, out),
+                    [a, b] => block::<F, LINES, 2, 0>(&query, &[a, b], &[], lines, scale, out),
+                    [a, b, c] => block::<F, LINES, 3, 0>(&query, &[a, b, c], &[], lines, scale, out),
+                    _ => {}
+                }
+            }
+        }
+    };
+}

@@ -14,7 +14,10 @@ mod blocks;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod bytes;
+pub mod codes;
 mod formula;
+pub mod half;
 mod isa;
 #[cfg(target_arch = "aarch64")]
 mod neon;

@@ -12,6 +12,8 @@ use rayon::prelude::*;
 
 /// Rows that one thread takes at a time, at least: enough to make stealing rare, few enough to balance the end.
 const GRAIN: usize = 16;
+/// Queries that one thread takes at a time: enough to keep several in flight, few enough to balance the end.
+const QUERIES: usize = 32;
 /// Rows at the start of an empty index that are inserted one after another. Points that are inserted at the same time do not
 /// see each other, and while the graph is smaller than this that would be a large part of it.
 const SERIAL_START: usize = 256;
@@ -124,16 +126,15 @@ impl<G: Graph, C: Codec> Index<G, C> {
         let mut answers = Answers { k, counts: vec![0; count], neighbors: vec![nothing; count * k] };
         answers
             .neighbors
-            .par_chunks_mut(k)
-            .zip(answers.counts.par_iter_mut())
-            .zip(queries.par_chunks(dim))
-            .with_min_len(GRAIN)
-            .try_for_each(|((to, found), query)| {
+            .par_chunks_mut(k * QUERIES)
+            .zip(answers.counts.par_chunks_mut(QUERIES))
+            .zip(queries.par_chunks(dim * QUERIES))
+            .try_for_each(|((to, counts), queries)| {
                 with_local(|scratch| {
-                    let neighbors = self.search_with(query, k, ef, scratch)?;
-                    *found = neighbors.len() as u32;
-                    to[..neighbors.len()].copy_from_slice(neighbors);
-                    Ok(())
+                    self.search_each_with(queries, k, ef, scratch, |query, neighbors| {
+                        counts[query] = neighbors.len() as u32;
+                        to[query * k..][..neighbors.len()].copy_from_slice(neighbors);
+                    })
                 })
             })
             .map(|()| answers)

@@ -13,6 +13,7 @@
 mod batch;
 mod bulk;
 mod insert;
+mod interleave;
 mod level;
 mod pool;
 mod rounds;
@@ -168,6 +169,28 @@ impl<G: Graph, C: Codec> Index<G, C> {
         search_view(&self.graph.read(), &self.vectors, query, k, ef, scratch)
     }
 
+    /// Searches for each row of a row-major `n x dim` array on this thread, with several searches in flight at once:
+    /// throughput at the price of latency. `found` is called with the number of a row and its answers, as [`Index::search`]
+    /// gives them; the numbers come in no particular order. All searches read in one session.
+    ///
+    /// # Errors
+    /// As [`Index::search`], before anything is searched for; an array that is not whole rows counts as a query of the wrong
+    /// dimension.
+    pub fn search_each_with(
+        &self,
+        queries: &[f32],
+        k: usize,
+        ef: usize,
+        scratch: &mut Scratch<C>,
+        found: impl FnMut(usize, &[Neighbor]),
+    ) -> Result<(), SearchError> {
+        check_k_ef(k, ef)?;
+        let rows = || queries.chunks(self.config.dim);
+        rows().try_for_each(|query| self.vectors.codec().check(query))?;
+        interleave::search_each(&self.graph.read(), &self.vectors, rows(), (k, ef), scratch, found);
+        Ok(())
+    }
+
     /// True if `node` is in the index and not removed.
     pub fn contains(&self, node: NodeId) -> bool {
         self.graph.read().state(node) == NodeState::Live
@@ -194,7 +217,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
             codes_bytes,
             // Another thread may have taken ids and not yet made room for their rows.
             slack_bytes: self.vectors.allocated_bytes().saturating_sub(vectors_bytes + codes_bytes),
-            fixed_bytes: size_of::<Self>() + self.vectors.spine_bytes(),
+            fixed_bytes: size_of::<Self>() + self.vectors.spine_bytes() + codec.heap_bytes(),
             ..Default::default()
         };
         self.graph.memory() + vectors

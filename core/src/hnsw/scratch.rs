@@ -3,15 +3,18 @@
 use super::pool::{Candidate, Pool};
 use super::search::Neighbor;
 use super::visited::Visited;
+use crate::distance::prefetch;
 use crate::graph::{LinkBuf, MAX_LEVEL, MAX_M, NodeId};
-use crate::vectors::{Codec, Line};
+use crate::vectors::{Codec, Line, Vectors};
 use core::any::Any;
 use core::cell::RefCell;
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Rows whose distances are computed together.
+/// Nodes whose distances are computed together.
 pub(super) struct Gather {
+    /// How many they are; the arrays are longer.
+    pub count: usize,
     pub nodes: Vec<NodeId>,
     pub rows: Vec<*const Line>,
     pub rests: Vec<*const Line>,
@@ -26,10 +29,23 @@ impl Gather {
     fn new() -> Self {
         let room = LinkBuf::CAPACITY + 1;
         Gather {
+            count: 0,
             nodes: vec![NodeId::new(0); room],
             rows: vec![core::ptr::null(); room],
             rests: vec![core::ptr::null(); room],
             distances: vec![0.0; room],
+        }
+    }
+
+    /// Looks up the rows of the nodes, and fetches as many as the codec does not fetch itself.
+    #[inline(always)]
+    pub fn locate<C: Codec>(&mut self, vectors: &Vectors<C>) {
+        let (lines, lookahead) = (vectors.codec().lines(), vectors.codec().lookahead());
+        for (i, (row, node)) in self.rows[..self.count].iter_mut().zip(&self.nodes).enumerate() {
+            *row = vectors.row(*node);
+            if i < lookahead {
+                (0..lines).for_each(|line| prefetch(row.wrapping_add(line).cast()));
+            }
         }
     }
 
@@ -50,7 +66,12 @@ pub struct Scratch<C: Codec> {
     /// Candidates to expand that may not be returned: tombstones.
     pub(super) detours: BinaryHeap<Reverse<Candidate>>,
     pub(super) links: LinkBuf,
+    /// The hop that is being scored.
     pub(super) gather: Gather,
+    /// The hop after it.
+    pub(super) ahead: Gather,
+    /// Those of a hop that are near enough.
+    pub(super) run: Vec<Candidate>,
     /// The prepared query, while no search has taken it.
     pub(super) query: Option<C::Query>,
     /// The candidates that were refined.
@@ -59,6 +80,8 @@ pub struct Scratch<C: Codec> {
     /// The lists of a new node, by level.
     pub(super) forward: Vec<Vec<Candidate>>,
     pub(super) selection: Selection,
+    /// For searches that are in flight at the same time.
+    pub(super) lanes: Vec<Scratch<C>>,
     /// Distances computed with this scratch.
     pub(super) evaluations: u64,
     /// Lists read with this scratch.
@@ -87,6 +110,8 @@ impl<C: Codec> Scratch<C> {
             detours: BinaryHeap::new(),
             links: LinkBuf::new(),
             gather: Gather::new(),
+            ahead: Gather::new(),
+            run: vec![Candidate::new(0.0, NodeId::new(0)); Pool::RUN + 1],
             query: None,
             refined: Vec::new(),
             answers: Vec::new(),
@@ -98,6 +123,7 @@ impl<C: Codec> Scratch<C> {
                 kept_rows: Vec::with_capacity(2 * MAX_M),
                 distances: vec![0.0; LinkBuf::CAPACITY],
             },
+            lanes: Vec::new(),
             evaluations: 0,
             hops: 0,
         }
@@ -112,12 +138,12 @@ impl<C: Codec> Scratch<C> {
 
     /// Distances computed with this scratch since it was made.
     pub fn evaluations(&self) -> u64 {
-        self.evaluations
+        self.evaluations + self.lanes.iter().map(Scratch::evaluations).sum::<u64>()
     }
 
     /// Adjacency lists read with this scratch since it was made.
     pub fn hops(&self) -> u64 {
-        self.hops
+        self.hops + self.lanes.iter().map(Scratch::hops).sum::<u64>()
     }
 
     /// Bytes allocated, the query excepted.
@@ -126,12 +152,15 @@ impl<C: Codec> Scratch<C> {
             + self.selection.candidates.capacity()
             + self.selection.fresh.capacity()
             + self.selection.kept.capacity()
+            + self.run.capacity()
             + self.refined.capacity()
             + self.detours.capacity();
         size_of::<Self>()
+            + self.lanes.iter().map(Scratch::bytes).sum::<usize>()
             + self.visited.bytes()
             + self.pool.bytes()
             + self.gather.bytes()
+            + self.ahead.bytes()
             + LinkBuf::CAPACITY * size_of::<u32>()
             + candidates * size_of::<Candidate>()
             + self.selection.kept_rows.capacity() * size_of::<*const Line>()

@@ -2,7 +2,6 @@
 
 use super::pool::Candidate;
 use super::scratch::Scratch;
-use crate::distance::prefetch;
 use crate::graph::{At, Entry, Level, NodeId, NodeState, Stage, View};
 use crate::vectors::{Codec, Vectors};
 use core::cmp::Reverse;
@@ -27,22 +26,28 @@ pub(super) struct Searcher<'a, V: View, C: Codec> {
 impl<V: View, C: Codec> Searcher<'_, V, C> {
     /// Leaves in the pool the `ef` nearest live nodes that the search finds from the entry point, nearest first.
     pub fn nearest(&mut self, ef: usize) {
+        if self.begin(ef) { self.beam::<true>(0) } else { self.beam::<false>(0) }
+    }
+
+    /// Descends to level 0 and puts the node found there into the pool: what comes before a beam on that level. True if the
+    /// beam must be filtered, because there may be tombstones.
+    pub fn begin(&mut self, ef: usize) -> bool {
         self.scratch.pool.begin(ef);
-        let Some(entry) = self.view.entry() else { return };
+        self.scratch.detours.clear();
+        let filtered = self.view.may_have_tombstones();
+        let Some(entry) = self.view.entry() else { return filtered };
         let mut at = self.start(entry);
         for level in (1..=entry.level).rev() {
             at = self.descend(at, level);
         }
         self.scratch.visited.begin(self.view.node_count());
         self.scratch.visited.insert(at.node());
-        self.scratch.detours.clear();
-        let filtered = self.view.may_have_tombstones();
         if self.view.state(at.node()) == NodeState::Live {
             self.scratch.pool.insert(at);
         } else {
             self.scratch.detours.push(Reverse(at));
         }
-        if filtered { self.beam::<true>(0) } else { self.beam::<false>(0) }
+        filtered
     }
 
     /// Leaves the `k` nearest of the pool, which a search with `ef` has filled, in `scratch.answers`.
@@ -81,7 +86,9 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
     /// The entry point as a candidate.
     pub fn start(&mut self, entry: Entry) -> Candidate {
         self.scratch.gather.nodes[0] = entry.node;
-        self.compare(1);
+        self.scratch.gather.count = 1;
+        self.scratch.gather.locate(self.vectors);
+        self.compare();
         Candidate::new(self.scratch.gather.distances[0], entry.node)
     }
 
@@ -90,13 +97,15 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
         loop {
             let links = self.view.links(At::new(at.node(), level), &mut self.scratch.links);
             self.scratch.hops += 1;
-            let count = links.len();
-            for (to, link) in self.scratch.gather.nodes.iter_mut().zip(links) {
+            let gather = &mut self.scratch.gather;
+            gather.count = links.len();
+            for (to, link) in gather.nodes.iter_mut().zip(links) {
                 *to = link.node();
             }
-            self.compare(count);
+            gather.locate(self.vectors);
+            self.compare();
             let gather = &self.scratch.gather;
-            let best = gather.nodes[..count]
+            let best = gather.nodes[..gather.count]
                 .iter()
                 .zip(&gather.distances)
                 .map(|(node, distance)| Candidate::new(*distance, *node))
@@ -110,29 +119,75 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
 
     /// Expands the candidates of the pool, nearest first, until none that is not expanded can improve it. With `FILTERED`,
     /// tombstones are expanded too, but not kept.
+    ///
+    /// One hop is always gathered ahead: while the rows of one node's neighbours are compared, those of the next arrive. So
+    /// a node is chosen for expansion before the neighbours of the one before it are known, which costs a few comparisons
+    /// more and saves most of the waiting for memory.
     pub fn beam<const FILTERED: bool>(&mut self, level: Level) {
-        while let Some(node) = self.next_to_expand() {
-            if let Some(next) = self.scratch.pool.next() {
-                self.view.prefetch(At::new(next.node(), level), Stage::Near);
-            }
-            let links = self.view.links(At::new(node, level), &mut self.scratch.links);
-            self.scratch.hops += 1;
-            let fresh = self.scratch.visited.insert_all(links, &mut self.scratch.gather.nodes);
-            self.compare(fresh);
-            for i in 0..fresh {
-                let (node, distance) = (self.scratch.gather.nodes[i], self.scratch.gather.distances[i]);
-                let candidate = Candidate::new(distance, node);
-                if !self.scratch.pool.admits(candidate) {
-                    continue;
-                }
-                if FILTERED && self.view.state(node) != NodeState::Live {
-                    self.scratch.detours.push(Reverse(candidate));
-                } else {
-                    self.scratch.pool.insert(candidate);
-                }
-                self.view.prefetch(At::new(node, level), Stage::Far);
-            }
+        let mut going = self.gather(level);
+        while going {
+            going = self.hop::<FILTERED>(level);
         }
+    }
+
+    /// Gathers the next hop and scores the one that was gathered before. False if the search is over.
+    #[inline(always)]
+    pub fn hop<const FILTERED: bool>(&mut self, level: Level) -> bool {
+        let Scratch { gather, ahead, .. } = &mut *self.scratch;
+        core::mem::swap(gather, ahead);
+        let going = self.gather(level);
+        self.score::<FILTERED>(level);
+        // Only what was just scored may lead on.
+        going || self.gather(level)
+    }
+
+    /// The first half of a hop: takes the next node, and gathers those neighbours that were not met before, in
+    /// `scratch.ahead`. False if there is none.
+    #[inline(always)]
+    pub fn gather(&mut self, level: Level) -> bool {
+        let Some(node) = self.next_to_expand() else { return false };
+        if let Some(next) = self.scratch.pool.next() {
+            self.view.prefetch(At::new(next.node(), level), Stage::Near);
+        }
+        let Scratch { links, visited, ahead, hops, .. } = &mut *self.scratch;
+        let links = self.view.links(At::new(node, level), links);
+        *hops += 1;
+        ahead.count = visited.insert_all(links, &mut ahead.nodes);
+        ahead.locate(self.vectors);
+        true
+    }
+
+    /// The second half of a hop: compares what is in `scratch.gather`, and merges into the pool what is near enough.
+    #[inline(always)]
+    pub fn score<const FILTERED: bool>(&mut self, level: Level) {
+        self.compare();
+        let Scratch { pool, gather, run, detours, .. } = &mut *self.scratch;
+        let bound = pool.bound();
+        let mut admitted = 0;
+        for (node, distance) in gather.nodes[..gather.count].iter().zip(&gather.distances) {
+            // Written in any case and counted only if near enough: no branch on what cannot be predicted.
+            let candidate = Candidate::new(*distance, *node);
+            run[admitted] = candidate;
+            admitted += usize::from(candidate < bound);
+        }
+        if FILTERED {
+            let mut live = 0;
+            for i in 0..admitted {
+                let candidate = run[i];
+                if self.view.state(candidate.node()) == NodeState::Live {
+                    run[live] = candidate;
+                    live += 1;
+                } else {
+                    self.view.prefetch(At::new(candidate.node(), level), Stage::Far);
+                    detours.push(Reverse(candidate));
+                }
+            }
+            admitted = live;
+        }
+        for candidate in &run[..admitted] {
+            self.view.prefetch(At::new(candidate.node(), level), Stage::Far);
+        }
+        pool.merge(&mut run[..admitted]);
     }
 
     /// The nearest node that is not expanded, be it a candidate or a detour; none when no such node can improve the pool.
@@ -144,7 +199,7 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
         };
         match scratch.pool.next() {
             Some(next) if next < detour => scratch.pool.expand().map(Candidate::node),
-            _ if scratch.pool.admits(detour) => {
+            _ if detour < scratch.pool.bound() => {
                 scratch.detours.pop();
                 Some(detour.node())
             }
@@ -155,20 +210,14 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
         }
     }
 
-    /// Fills `gather.distances` for the first `count` nodes of `gather.nodes`.
+    /// Computes the distances of the gathered rows.
     #[inline(always)]
-    fn compare(&mut self, count: usize) {
-        let (lines, lookahead) = (self.vectors.codec().lines(), self.vectors.codec().lookahead());
-        let gather = &mut self.scratch.gather;
-        for (i, (row, node)) in gather.rows[..count].iter_mut().zip(&gather.nodes).enumerate() {
-            *row = self.vectors.row(*node);
-            if i < lookahead {
-                (0..lines).for_each(|line| prefetch(row.wrapping_add(line).cast()));
-            }
-        }
-        self.scratch.evaluations += count as u64;
+    fn compare(&mut self) {
+        let Scratch { gather, evaluations, .. } = &mut *self.scratch;
+        *evaluations += gather.count as u64;
+        let rows = &gather.rows[..gather.count];
         // SAFETY: every node came from the view: from a list, or as entry point. So its row is written and constant
         // (`Vectors`, I2), and the query was prepared by this codec.
-        unsafe { self.vectors.codec().distances(self.query, &gather.rows[..count], &mut gather.distances) };
+        unsafe { self.vectors.codec().distances(self.query, rows, &mut gather.distances) };
     }
 }

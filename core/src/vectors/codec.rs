@@ -61,6 +61,11 @@ pub trait Codec: Send + Sync + Sized + 'static {
         0
     }
 
+    /// Bytes that the codec itself has allocated, for what it learnt.
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+
     /// Whether `vector` can be stored and searched for.
     ///
     /// # Errors

@@ -20,8 +20,14 @@
 //! Rows in segments, padded to cache lines; nothing is freed before the store is dropped.
 
 mod codec;
+mod f16;
+mod reranked;
+mod sq8;
 
 pub use codec::{Codec, F32, check_vector};
+pub use f16::F16;
+pub use reranked::{Lossy, Reranked};
+pub use sq8::Sq8;
 
 use crate::graph::NodeId;
 use crate::segments::Segments;
@@ -31,6 +37,13 @@ use crate::sync::cell::Watches;
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 pub struct Line(pub [f32; 16]);
+
+/// Pointers to rows as kernels over codes take them.
+#[inline(always)]
+fn bytes_of(rows: &[*const Line]) -> &[*const u8] {
+    // SAFETY: pointers to `Line` and to `u8` have the same layout.
+    unsafe { core::slice::from_raw_parts(rows.as_ptr().cast(), rows.len()) }
+}
 
 /// The store of all rows of an index.
 pub struct Vectors<C: Codec> {
@@ -139,4 +152,26 @@ impl<C: Codec> Vectors<C> {
     pub fn spine_bytes(&self) -> usize {
         self.rows.spine_bytes() + self.rests.as_ref().map_or(0, Segments::spine_bytes)
     }
+}
+
+/// Calls the macro `$callback` with the list of all codecs, `(name, type), …`.
+///
+/// ```
+/// use hnsw_core::vectors::Codec;
+/// macro_rules! names {
+///     ($(($name:literal, $codec:ty)),+) => { [$(($name, <$codec>::NAME)),+] };
+/// }
+/// assert!(hnsw_core::for_each_codec!(names).iter().all(|(listed, own)| listed == own));
+/// ```
+#[macro_export]
+macro_rules! for_each_codec {
+    ($callback:ident) => {
+        $callback! {
+            ("f32", $crate::vectors::F32),
+            ("f16", $crate::vectors::F16),
+            ("f16+f32", $crate::vectors::Reranked<$crate::vectors::F16>),
+            ("sq8", $crate::vectors::Sq8),
+            ("sq8+f32", $crate::vectors::Reranked<$crate::vectors::Sq8>)
+        }
+    };
 }
