@@ -49,6 +49,9 @@ const SHARE: usize = 32;
 const MAX_ROUND: usize = 8192;
 /// Nodes or lists that one thread takes at a time, at most: few enough to balance the end of a step.
 const GRAIN: usize = 32;
+/// The most candidates kept while a node that is on level 0 already is linked on the levels above: these lead searches to
+/// the right part of level 0, and fewer candidates do for that.
+const RAISE_EF: usize = 64;
 
 /// A node of a round, with the neighbours that it chose, by level from the lowest of the round on.
 struct Planned {
@@ -103,7 +106,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
         }
     }
 
-    /// Links nodes that are on level 0 already, and below each other in no other order than `nodes`, on the levels above.
+    /// Links nodes that are on level 0 already on the levels above, in rounds.
     pub(super) fn raise<'v>(&self, nodes: &[NodeId], vector: impl Fn(NodeId) -> &'v [f32] + Sync) {
         let mut rest = nodes;
         while !rest.is_empty() {
@@ -137,7 +140,9 @@ impl<G: Graph, C: Codec> Index<G, C> {
             self.edit(|edit| {
                 for Planned { node, forward } in planned {
                     write_forward(edit, *node, forward, lowest);
-                    edit.publish(*node);
+                    if lowest == 0 {
+                        edit.publish(*node);
+                    }
                 }
             });
         });
@@ -181,8 +186,8 @@ impl<G: Graph, C: Codec> Index<G, C> {
             let view = self.graph.read();
             let mut searcher = Searcher { view: &view, vectors: &self.vectors, query: &query, scratch };
             let levels = lowest..=self.levels.of(node);
-            let entry =
-                searcher.plan(levels.clone(), self.config.ef_construction, self.config.m, self.alpha());
+            let ef = if lowest == 0 { usize::MAX } else { RAISE_EF }.min(self.config.ef_construction);
+            let entry = searcher.plan(levels.clone(), ef, self.config.m, self.alpha());
             scratch.query = Some(query);
             let top = entry.map_or(0, |entry| entry.level.min(*levels.end()));
             let forward = (lowest..=top).map(|level| scratch.forward[level as usize].clone()).collect();

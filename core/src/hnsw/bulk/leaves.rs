@@ -13,6 +13,8 @@ use rayon::prelude::*;
 
 /// Groups that each point joins.
 pub(super) const FAN: usize = 12;
+/// The most leaders: finding the nearest takes time in proportion. Beyond, groups are larger at first, and are split.
+const MOST_LEADERS: usize = 8192;
 /// Points of a group on average.
 const MEAN: usize = 768;
 /// The most points of a group.
@@ -42,7 +44,7 @@ pub(super) fn leaves(
         tick(count)?;
         return ControlFlow::Continue(vec![(0..count).map(|point| (point * FAN) as Slot).collect()]);
     }
-    let leaders = choose(count, (count * FAN).div_ceil(MEAN), seed);
+    let leaders = choose(count, (count * FAN).div_ceil(MEAN).min(MOST_LEADERS), seed);
     let mut panels = codes.panels();
     codes.columns(leaders.iter().map(|leader| *leader as u32), &mut panels);
     let mut nearest = vec![0u32; count * FAN];
@@ -90,10 +92,17 @@ fn split(
         return;
     }
     let leaders = choose(group.len(), group.len().div_ceil(MEAN), seed);
-    let mut panels = codes.panels();
-    codes.columns(leaders.iter().map(|leader| point(group[*leader])), &mut panels);
-    let mut rows = Vec::new();
-    codes.rows(group.iter().map(|slot| point(*slot)), &mut rows);
+    let (mut panels, mut rows) = (codes.panels(), Vec::new());
+    let points = group.iter().map(|slot| point(*slot));
+    if codes.tell(points.clone()) {
+        codes.columns(leaders.iter().map(|leader| point(group[*leader])), &mut panels);
+        codes.rows(points, &mut rows);
+    } else {
+        let vectors = codes.gather(points);
+        let local = codes.local(&vectors);
+        local.columns(leaders.iter().map(|leader| *leader as u32), &mut panels);
+        local.rows(0..group.len() as u32, &mut rows);
+    }
     let mut halves = vec![Vec::new(); leaders.len()];
     tiles.nearest(&rows, &panels, 1, None, &mut TileScratch::default(), |row, found| {
         halves[found[0] as usize].push(group[row]);

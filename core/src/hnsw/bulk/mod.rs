@@ -100,7 +100,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
     /// empty: then the graph is built as a whole, from groups of near rows. Row `i` becomes node `first + i`, where `first` is
     /// returned. The graph depends on the rows and the seed only, whatever the strategy and the number of threads.
     ///
-    /// Nothing of it is visible before the end. Memory that is needed meanwhile, beyond the index itself: about `dim + 600 + 16 m`
+    /// Nothing of it is visible before the end. Memory that is needed meanwhile, beyond the index itself: about `dim + 620 + 16 m`
     /// bytes per row. An index that is not empty, few rows, and rows under [`Metric::InnerProduct`] go through
     /// [`Index::insert_batch`].
     ///
