@@ -89,12 +89,15 @@ impl Panels {
     }
 }
 
+/// Rows, words of a row, groups, terms of columns, and where the keys go.
+type AllKeys = unsafe fn(&[i32], usize, &[Group], &[i32], &mut [i32]);
+
 /// The kernels of one instruction set.
 #[derive(Clone, Copy)]
 pub struct Tiles {
     /// Writes to `keys` the keys of some rows (each of `depth` words, one after another) and some panels (`groups`, with the
     /// `terms` of their columns), row by row.
-    all: unsafe fn(rows: &[i32], depth: usize, groups: &[Group], terms: &[i32], keys: &mut [i32]),
+    all: AllKeys,
     /// Appends to `found` the columns of keys that are at most the bound, which is lowered first if the keys allow.
     near: unsafe fn(keys: &[i32], k: usize, bound: &mut i32, first: u32, found: &mut Vec<u64>),
 }

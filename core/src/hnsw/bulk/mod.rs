@@ -65,6 +65,11 @@ const NONE: u32 = u32::MAX;
 /// Steps that report their progress, of equal weight.
 const STEPS: usize = 4;
 
+/// Whether this is the first slot of its point.
+fn is_first(slot: Slot) -> bool {
+    (slot as usize).is_multiple_of(FAN)
+}
+
 /// The points of a batch in an order in which near ones are near: `points[place]` is at `place`, and `places` is its inverse.
 struct Order {
     points: Vec<u32>,
@@ -74,7 +79,7 @@ struct Order {
 impl Order {
     /// The order in which groups name points first.
     fn of(groups: &[Vec<Slot>], count: usize) -> Order {
-        let firsts = groups.iter().flatten().filter(|slot| **slot as usize % FAN == 0);
+        let firsts = groups.iter().flatten().filter(|slot| is_first(**slot));
         let points: Vec<u32> = firsts.map(|slot| point(*slot)).collect();
         let mut places = vec![0; count];
         (0..).zip(&points).for_each(|(place, point)| places[*point as usize] = place);
@@ -423,7 +428,7 @@ fn compare(
                 }
             });
             // Once for each point, in whatever group its first slot is.
-            tick(group.iter().filter(|slot| **slot as usize % FAN == 0).count())
+            tick(group.iter().filter(|slot| is_first(**slot)).count())
         },
     )?;
     ControlFlow::Continue(candidates)
