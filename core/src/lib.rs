@@ -15,6 +15,7 @@ pub mod distance;
 pub mod error;
 pub mod graph;
 pub mod hnsw;
+mod mix;
 pub mod segments;
 pub mod sync;
 pub mod vectors;

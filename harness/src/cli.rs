@@ -13,7 +13,7 @@ use crate::data::{self, TruthError};
 use crate::machine::doctor::{self, DoctorArgs};
 use crate::plot::{self, PlotArgs};
 use crate::report::{self, ReportArgs};
-use crate::sweep::{self, Outcome, SweepArgs};
+use crate::sweep::{self, Outcome, SweepArgs, TaxArgs};
 use crate::verify::{self, VerifyArgs};
 use crate::{output, progress};
 use anyhow::{Context, Result};
@@ -45,6 +45,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Sweep(Box<SweepArgs>),
+    Tax(Box<TaxArgs>),
     Report(ReportArgs),
     Plot(PlotArgs),
     Verify(VerifyArgs),
@@ -103,17 +104,18 @@ fn one_line(message: &str) -> String {
 
 fn run(command: &Command) -> Result<ExitCode> {
     let done = ExitCode::SUCCESS;
-    if matches!(command, Command::Sweep(_) | Command::Data(_)) {
+    if matches!(command, Command::Sweep(_) | Command::Tax(_) | Command::Data(_)) {
         // A misspelt override must not pass for a measurement of what it names.
         hnsw_core::distance::Isa::from_env()?;
     }
     match command {
         Command::Sweep(args) => {
             watch_signals()?;
-            sweep::run(args, &STOP).map(|outcome| match outcome {
-                Outcome::Complete => done,
-                Outcome::Interrupted => ExitCode::from(INTERRUPTED),
-            })
+            sweep::run(args, &STOP).map(ended)
+        }
+        Command::Tax(args) => {
+            watch_signals()?;
+            sweep::run(&args.0, &STOP).map(ended)
         }
         Command::Report(args) => report::run(args).map(|()| done),
         Command::Plot(args) => plot::run(args).map(|()| done),
@@ -135,6 +137,13 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Doctor(args) => doctor::run(args, &mut io::stdout().lock())
             .context("cannot write to standard output")
             .map(|()| done),
+    }
+}
+
+fn ended(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Outcome::Complete => ExitCode::SUCCESS,
+        Outcome::Interrupted => ExitCode::from(INTERRUPTED),
     }
 }
 
@@ -178,7 +187,8 @@ mod tests {
         };
         assert_eq!(
             told(&["sweep", "--workloads", "nap"]),
-            "error: invalid value 'nap' for '--workloads <A,B>' [possible values: build, search, mixed, write-heavy]"
+            "error: invalid value 'nap' for '--workloads <A,B>' [possible values: build, search, search-batch, \
+             search-writer, bulk, bulk-search, mixed, write-heavy, reader-writer, phases]"
         );
         assert_eq!(
             told(&["swep"]),

@@ -1,5 +1,8 @@
 //! `hnsw-lab report`: a result document as tables for a terminal, or as CSV.
 
+mod details;
+mod tax;
+
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -12,6 +15,7 @@ use crate::output;
 use crate::record::{Document, read};
 use crate::stats::Estimate;
 use crate::summary::{BASELINE, Point, Summary};
+use crate::sweep::Workload;
 
 /// A rule under the header and none elsewhere: figures need no grid.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::new('─', '─', '─', '─'));
@@ -28,6 +32,9 @@ pub struct ReportArgs {
     /// All points as comma-separated values, every ef included
     #[arg(long)]
     pub csv: bool,
+    /// Instead, what each strategy costs beside `sequential`, per thread
+    #[arg(long, conflicts_with_all = ["csv", "workload"])]
+    pub tax: bool,
 }
 
 /// Runs the command.
@@ -48,6 +55,8 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     };
     let text = if args.csv {
         csv(&summary, &workloads)?
+    } else if args.tax {
+        tax(&document, &summary, std::io::stdout().is_terminal())
     } else {
         tables(&document, &summary, &workloads, std::io::stdout().is_terminal())
     };
@@ -64,25 +73,66 @@ pub fn tables(document: &Document, summary: &Summary, workloads: &[&str], termin
     if workloads.is_empty() {
         text.push_str("\nNo rows yet: `hnsw-lab sweep` with the same `--out` continues this sweep.\n");
     }
+    let codecs = summary.by_codec();
     for workload in workloads {
-        let chosen = summary.chosen_ef(workload);
-        let points = summary.at(workload, chosen.ef);
-        let _ = write!(text, "\n{workload}");
-        if let Some(ef) = chosen.ef {
-            let _ = write!(text, " · ef {ef}");
-        }
-        if !chosen.why.is_empty() {
-            let _ = write!(text, " ({})", chosen.why);
-        }
-        if let Some(point) = points.first() {
-            let _ = write!(text, " · latency of one {}", point.timed);
-        }
-        let _ = writeln!(text, "\n{}", table(document, summary, &points, terminal).trim_fmt());
-        if let Some(sentence) = cost(summary, &points) {
-            let _ = writeln!(text, "{sentence}");
+        for (codec, summary) in &codecs {
+            let named = if codecs.len() > 1 { Some(codec.as_str()) } else { None };
+            section(&mut text, document, summary, workload, named, terminal);
         }
     }
     text.push_str(&legend(summary, workloads));
+    text
+}
+
+/// One workload of one codec, which is named if there are others.
+fn section(
+    text: &mut String,
+    document: &Document,
+    summary: &Summary,
+    workload: &str,
+    codec: Option<&str>,
+    terminal: bool,
+) {
+    let chosen = summary.chosen_ef(workload);
+    let points = summary.at(workload, chosen.ef);
+    let Some(first) = points.first() else { return };
+    let _ = write!(text, "\n{workload}");
+    if let Some(codec) = codec {
+        let _ = write!(text, " · {codec}");
+    }
+    if let Some(ef) = chosen.ef {
+        let _ = write!(text, " · ef {ef}");
+    }
+    if !chosen.why.is_empty() {
+        let _ = write!(text, " ({})", chosen.why);
+    }
+    let in_calls = Workload::by_name(workload).is_some_and(Workload::is_in_calls);
+    let timed = if in_calls { "call" } else { first.timed };
+    let _ = write!(text, " · latency of one {timed}");
+    let _ = writeln!(text, "\n{}", table(document, summary, &points, terminal).trim_fmt());
+    for detail in [details::phases(&points, terminal), details::roles(summary, &points, terminal)] {
+        let _ = detail.map(|detail| writeln!(text, "{}", detail.trim_fmt()));
+    }
+    if let Some(sentence) = cost(summary, &points) {
+        let _ = writeln!(text, "{sentence}");
+    }
+}
+
+/// What each strategy costs beside [`BASELINE`], as text: a table for each workload that one can say it of.
+pub fn tax(document: &Document, summary: &Summary, terminal: bool) -> String {
+    let mut text = heading(document);
+    let codecs = summary.by_codec();
+    for (codec, summary) in &codecs {
+        for workload in tax::WORKLOADS {
+            let Some(table) = tax::table(summary, workload.name(), terminal) else { continue };
+            let _ = write!(text, "\n{}", workload.name());
+            if codecs.len() > 1 {
+                let _ = write!(text, " · {codec}");
+            }
+            let _ = writeln!(text, "{}\n{}", tax::explanation(document, summary, workload), table.trim_fmt());
+        }
+    }
+    text.push_str(&legend(summary, &tax::WORKLOADS.map(Workload::name)));
     text
 }
 
@@ -115,37 +165,46 @@ fn heading(document: &Document) -> String {
 
 fn table(document: &Document, summary: &Summary, points: &[&Point], terminal: bool) -> Table {
     let recall = format!("recall@{}", document.run.config.k);
-    let header = [
-        "strategy",
-        "threads",
-        "ops/s",
-        "± 95 %",
-        "x itself",
-        "x sequential",
-        "efficiency",
-        "p50 µs",
-        "p99 µs",
-        &recall,
-        "memory +%",
-        "unreachable",
-        "flags",
-    ];
+    let mut table = plain(
+        &[
+            "strategy",
+            "threads",
+            "ops/s",
+            "± 95 %",
+            "x itself",
+            "x sequential",
+            "efficiency",
+            "p50 µs",
+            "p99 µs",
+            "dist/op",
+            &recall,
+            "memory +%",
+            "unreachable",
+            "flags",
+        ],
+        terminal,
+    );
+    let mut before: Option<&str> = None;
+    for point in points {
+        table.add_row(cells(summary, point, before == Some(&point.strategy)));
+        before = Some(&point.strategy);
+    }
+    table
+}
+
+/// A table without rows: strategies at the left, figures at the right.
+fn plain(header: &[&str], terminal: bool) -> Table {
     let mut table = Table::new();
     table
         .load_style(STYLE)
         // Never squeezed into a narrow terminal: figures that are broken into several lines cannot be read.
         .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header.map(|name| Cell::new(name).add_attribute(Attribute::Bold)));
+        .set_header(header.iter().map(|name| Cell::new(name).add_attribute(Attribute::Bold)));
     if !terminal {
         table.force_no_tty();
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
-    }
-    let mut before: Option<&str> = None;
-    for point in points {
-        table.add_row(cells(summary, point, before == Some(&point.strategy)));
-        before = Some(&point.strategy);
     }
     table
 }
@@ -167,6 +226,7 @@ fn cells(summary: &Summary, point: &Point, repeated: bool) -> Vec<Cell> {
         cell(efficiency),
         cell(point.p50.map(micros)),
         cell(point.p99.map(micros)),
+        cell(point.evaluations.map(grouped)),
         cell(point.recall.map(|recall| format!("{recall:.4}"))),
         Cell::new(format!("{:.2}", point.overhead_percent)),
         if point.unreachable > 0 { unreachable.fg(Color::Red) } else { unreachable },
@@ -209,6 +269,9 @@ fn legend(summary: &Summary, workloads: &[&str]) -> String {
     if any(|point| point.tainted) {
         text.push_str("! at least one block is tainted: the file says why, in `tainted`\n");
     }
+    if any(|point| point.short_answers.is_some_and(|short| short > 0)) {
+        text.push_str("answers with too few neighbours: a promise of the contract is broken\n");
+    }
     if any(|point| point.unreachable > 0) {
         text.push_str("unreachable > 0: a promise of the contract is broken\n");
     }
@@ -226,6 +289,7 @@ pub fn csv(summary: &Summary, workloads: &[&str]) -> anyhow::Result<String> {
     let mut out = csv::Writer::from_writer(Vec::new());
     out.write_record([
         "workload",
+        "codec",
         "strategy",
         "threads",
         "ef",
@@ -240,15 +304,19 @@ pub fn csv(summary: &Summary, workloads: &[&str]) -> anyhow::Result<String> {
         "efficiency",
         "p50_us",
         "p99_us",
+        "evaluations_per_op",
+        "hops_per_op",
         "recall",
         "memory_overhead_percent",
         "unreachable",
+        "short_answers",
     ])?;
     let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
     for point in workloads.iter().flat_map(|workload| summary.of_workload(workload)) {
         let itself = summary.over_itself(point).map(|ratio| ratio.median);
         out.write_record([
             point.workload.clone(),
+            point.codec.clone(),
             point.strategy.clone(),
             point.threads.to_string(),
             point.ef.map(|ef| ef.to_string()).unwrap_or_default(),
@@ -263,9 +331,12 @@ pub fn csv(summary: &Summary, workloads: &[&str]) -> anyhow::Result<String> {
             number(itself.map(|ratio| ratio / point.threads as f64)),
             number(point.p50),
             number(point.p99),
+            number(point.evaluations),
+            number(point.hops),
             number(point.recall),
             point.overhead_percent.to_string(),
             point.unreachable.to_string(),
+            point.short_answers.map(|short| short.to_string()).unwrap_or_default(),
         ])?;
     }
     Ok(String::from_utf8(out.into_inner()?)?)

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::record::{Document, Row};
+use hnsw_core::hnsw::Phase;
+
+use crate::record::{Document, Op, Ops, Row};
 use crate::stats::{Estimate, median, paired_ratios};
 
 /// The strategy without any synchronisation: what all others have to beat.
@@ -12,11 +14,13 @@ pub const BASELINE: &str = "sequential";
 /// The recall at which strategies are compared, where the sweep reached it.
 pub const RECALL_GOAL: f64 = 0.95;
 
-/// All repetitions of one (strategy, workload, threads, ef).
+/// All repetitions of one (strategy, codec, workload, threads, ef).
 #[derive(Clone, Debug)]
 pub struct Point {
     /// Concurrency strategy.
     pub strategy: String,
+    /// How vectors are stored.
+    pub codec: String,
     /// Workload.
     pub workload: String,
     /// Worker threads.
@@ -39,6 +43,20 @@ pub struct Point {
     pub p99: Option<f64>,
     /// Median recall, where the workload searches.
     pub recall: Option<f64>,
+    /// Searches per second, by block.
+    pub searches: BTreeMap<usize, f64>,
+    /// Inserts per second, by block.
+    pub inserts: BTreeMap<usize, f64>,
+    /// Distances computed by one timed operation, where they were counted; median over blocks.
+    pub evaluations: Option<f64>,
+    /// Lists read by one timed operation, where they were counted; median over blocks.
+    pub hops: Option<f64>,
+    /// Answers with fewer neighbours than asked for and held, in all blocks; where it was counted.
+    pub short_answers: Option<u64>,
+    /// Lists per second that the writer beside it changed; median over blocks.
+    pub updates: Option<f64>,
+    /// What inserts spent their time on, in the order of `Phase::ALL`, in microseconds; medians over blocks.
+    pub phases: Option<Vec<f64>>,
     /// Memory above the raw vectors, in percent of them; median over blocks.
     pub overhead_percent: f64,
     /// Unreachable live points, worst block.
@@ -58,6 +76,13 @@ impl Point {
         let latency = |of: fn(&crate::record::Latency) -> f64| {
             over_blocks(&|row| Some(of(&row.ops.named().next()?.1.latency_us)))
         };
+        let rates = |of: fn(&Ops) -> Option<&Op>| -> BTreeMap<usize, f64> {
+            rows.iter().filter_map(|row| Some((row.block, of(&row.ops)?.per_second))).collect()
+        };
+        let timed = |of: fn(&Op) -> Option<f64>| {
+            over_blocks(&|row| row.ops.named().next().and_then(|(_, op)| of(op)))
+        };
+        let phase = |at: usize| over_blocks(&|row| row.phases.map(|phases| phases.all()[at]));
         let overhead_per_point =
             first.memory.overhead().into_iter().enumerate().map(|(category, (name, _))| {
                 let bytes =
@@ -66,6 +91,7 @@ impl Point {
             });
         Some(Point {
             strategy: first.strategy.clone(),
+            codec: first.codec.clone(),
             workload: first.workload.clone(),
             threads: first.threads,
             ef: first.ef,
@@ -76,6 +102,13 @@ impl Point {
             p50: latency(|latency| latency.p50),
             p99: latency(|latency| latency.p99),
             recall: over_blocks(&|row| row.recall_at_k),
+            searches: rates(|ops| ops.search.as_ref()),
+            inserts: rates(|ops| ops.insert.as_ref()),
+            evaluations: timed(|op| op.evaluations_per_op),
+            hops: timed(|op| op.hops_per_op),
+            short_answers: rows.iter().filter_map(|row| row.short_answers).reduce(|sum, more| sum + more),
+            updates: over_blocks(&|row| row.updates_per_second),
+            phases: (0..Phase::ALL.len()).map(phase).collect(),
             overhead_percent: over_blocks(&|row| Some(row.memory.overhead_percent))?,
             unreachable: rows.iter().map(|row| row.graph.unreachable).max()?,
             overhead_per_point: overhead_per_point.collect(),
@@ -101,16 +134,18 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Gathers the rows of `document`. Points come in the order of the configuration: workload, strategy, then
+    /// Gathers the rows of `document`. Points come in the order of the configuration: codec, workload, strategy, then
     /// threads and ef ascending; what the configuration does not name comes last, by name.
     pub fn of(document: &Document) -> Summary {
         let config = &document.run.config;
+        let codecs: Vec<String> = config.codecs().map(String::from).collect();
         let rank = |names: &[String], name: &str| {
             (names.iter().position(|other| other == name).unwrap_or(names.len()), name.to_owned())
         };
         let mut groups: BTreeMap<_, Vec<&Row>> = BTreeMap::new();
         for row in &document.rows {
             let key = (
+                rank(&codecs, &row.codec),
                 rank(&config.workloads, &row.workload),
                 rank(&config.strategies, &row.strategy),
                 row.threads,
@@ -120,6 +155,22 @@ impl Summary {
         }
         let points = groups.values().filter_map(|rows| Point::of(rows, config.seed)).collect();
         Summary { points, seed: config.seed }
+    }
+
+    /// Codecs that have points, in order.
+    pub fn codecs(&self) -> Vec<&str> {
+        in_order(self.points.iter().map(|point| point.codec.as_str()))
+    }
+
+    /// The points of one codec.
+    pub fn of_codec(&self, codec: &str) -> Summary {
+        let points = self.points.iter().filter(|point| point.codec == codec).cloned().collect();
+        Summary { points, seed: self.seed }
+    }
+
+    /// Each codec with its points: what is compared with each other in tables and figures.
+    pub fn by_codec(&self) -> Vec<(String, Summary)> {
+        self.codecs().into_iter().map(|codec| (codec.to_owned(), self.of_codec(codec))).collect()
     }
 
     /// Workloads that have points, in order.
@@ -180,9 +231,30 @@ impl Summary {
         let base = self.points.iter().find(|base| {
             base.strategy == strategy
                 && base.threads == 1
-                && (&base.workload, base.ef) == (&point.workload, point.ef)
+                && (&base.codec, &base.workload, base.ef) == (&point.codec, &point.workload, point.ef)
         })?;
         Estimate::of(&paired_ratios(&point.blocks, &base.blocks), self.seed)
+    }
+
+    /// `point` by its threads, over `base`, which has one.
+    pub fn per_thread_over(&self, point: &Point, base: &Point) -> Option<Estimate> {
+        let each = point.blocks.iter().map(|(block, rate)| (*block, rate / point.threads as f64)).collect();
+        Estimate::of(&paired_ratios(&each, &base.blocks), self.seed)
+    }
+
+    /// What a role of a `reader-writer` point keeps of the rate that it reaches in the workload `alone`.
+    pub fn kept(
+        &self,
+        point: &Point,
+        rate: fn(&Point) -> &BTreeMap<usize, f64>,
+        alone: &str,
+    ) -> Option<Estimate> {
+        let alone = self.points.iter().find(|other| {
+            other.workload == alone
+                && (&other.strategy, &other.codec, other.threads)
+                    == (&point.strategy, &point.codec, point.threads)
+        })?;
+        Estimate::of(&paired_ratios(rate(point), rate(alone)), self.seed)
     }
 
     /// How many threads each other strategy needs to beat [`BASELINE`] on one thread, `None` where no measured

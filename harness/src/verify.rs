@@ -10,6 +10,7 @@ use clap::Args;
 use crate::output;
 use crate::record::{Config, Document, Key, Row, read};
 use crate::summary::BASELINE;
+use crate::sweep::Workload;
 
 /// Rates may differ from count over seconds by this share, since either may have been rounded.
 const RATE_TOLERANCE: f64 = 1e-3;
@@ -117,6 +118,13 @@ fn row_problems(document: &Document, row: &Row) -> Vec<String> {
     {
         found.push(format!("recall_at_k is {recall}, not between 0 and 1"));
     }
+    if row.short_answers.is_some_and(|short| short > 0) {
+        found.push(format!(
+            "promise broken: {} answers have fewer than {} neighbours",
+            row.short_answers.unwrap_or(0),
+            row.k
+        ));
+    }
     operations(row, &mut found);
     memory(row, &mut found);
     if row.graph.unreachable > 0 {
@@ -135,6 +143,7 @@ fn outside_configuration(config: &Config, row: &Row, found: &mut Vec<String>) {
         }
     };
     outside(!config.strategies.contains(&row.strategy), "its strategy");
+    outside(!config.codecs().any(|codec| codec == row.codec), "its codec");
     outside(!config.workloads.contains(&row.workload), "its workload");
     // The baseline has one thread, whatever the others have.
     let baseline = row.strategy == BASELINE && row.threads == 1;
@@ -181,24 +190,27 @@ fn memory(row: &Row, found: &mut Vec<String>) {
 }
 
 /// A line for every configured point with the blocks that have no row. The baseline has one thread by nature, so it
-/// owes that one; `search` owes a row for every ef.
+/// owes that one; workloads that are run at each ef owe a row for every one, those with two roles none for one thread.
 fn missing(config: &Config, present: &BTreeSet<Key>) -> Vec<String> {
-    let mut blocks: BTreeMap<(&str, &str, usize, Option<usize>), BTreeSet<usize>> = BTreeMap::new();
+    let named = |name: &str| Workload::by_name(name);
+    let mut blocks: BTreeMap<_, BTreeSet<usize>> = BTreeMap::new();
     for key in present {
-        let ef = key.ef.filter(|_| key.workload == "search");
-        blocks.entry((&key.strategy, &key.workload, key.threads, ef)).or_default().insert(key.block);
+        let ef = key.ef.filter(|_| named(&key.workload).is_some_and(Workload::is_per_ef));
+        let point = (key.strategy.as_str(), key.codec.as_str(), key.workload.as_str(), key.threads, ef);
+        blocks.entry(point).or_default().insert(key.block);
     }
     let mut found = Vec::new();
-    for strategy in &config.strategies {
+    for (codec, strategy) in config.codecs().flat_map(|c| config.strategies.iter().map(move |s| (c, s))) {
         for workload in &config.workloads {
-            let efs: Vec<Option<usize>> = if workload == "search" {
-                config.efs.iter().copied().map(Some).collect()
-            } else {
-                vec![None]
+            let efs: Vec<Option<usize>> = match named(workload) {
+                Some(workload) if workload.is_per_ef() => config.efs.iter().copied().map(Some).collect(),
+                _ => vec![None],
             };
-            for threads in config.threads.iter().filter(|threads| strategy != BASELINE || **threads == 1) {
+            let least = named(workload).map_or(1, Workload::least_threads);
+            let owed = |threads: &&usize| **threads >= least && (strategy != BASELINE || **threads == 1);
+            for threads in config.threads.iter().filter(owed) {
                 for ef in &efs {
-                    let done = blocks.get(&(strategy, workload, *threads, *ef));
+                    let done = blocks.get(&(strategy.as_str(), codec, workload.as_str(), *threads, *ef));
                     let absent: Vec<String> = (0..config.blocks)
                         .filter(|block| done.is_none_or(|done| !done.contains(block)))
                         .map(|block| block.to_string())
@@ -207,7 +219,7 @@ fn missing(config: &Config, present: &BTreeSet<Key>) -> Vec<String> {
                         let ef = ef.map(|ef| format!(" ef={ef}")).unwrap_or_default();
                         let absent = absent.join(", ");
                         found.push(format!(
-                            "missing: {strategy} {workload} threads={threads}{ef}, block {absent}; \
+                            "missing: {strategy} {codec} {workload} threads={threads}{ef}, block {absent}; \
                              the same sweep with the same `--out` adds it"
                         ));
                     }

@@ -8,11 +8,13 @@
 //! | `fine` | [`Fine`] | in place | lock one list, copy it | lock one list, change it |
 //! | `lockfree` | [`LockFree`] | immutable blocks behind 32-bit handles | one load, wait-free | copy, compare-and-swap |
 //! | `mvcc` | [`Mvcc`] | newest version in place, older ones on a chain | never wait; or a snapshot | prepare alone, commit in groups |
+//! | `slots` | [`Slots`] | in place, atomic slots | one load per link, wait-free | prepare alone, lock one list to store it |
+//! | `seqlock` | [`SeqLock`] | in place, behind a version | copy one list, again if it was stored meanwhile | prepare alone, claim one list to store it |
 //! | `batch` | [`Batch`] | in place | copy one list if no one writes, else lock it | batches in rounds; lock one list, change it |
 //!
 //! [`for_each_strategy!`] is the one list of them; tests, sweeps and tables are made from it. The building blocks that
-//! several strategies share are `lists` (arrays with one row per adjacency list), `lock` (a byte) and [`table`] (a plain graph for whoever
-//! holds a lock on all of it).
+//! several strategies share are `lists` (arrays with one row per adjacency list), `in_place` (sessions of lists that change one
+//! by one, with `lock` and `entry`) and [`table`] (a plain graph for whoever holds a lock on all of it).
 //!
 //! # Use
 //!
@@ -24,7 +26,7 @@
 //! use hnsw_core::distance::Metric;
 //! use hnsw_core::graph::Graph;
 //! use hnsw_core::hnsw::{Index, IndexConfig};
-//! use hnsw_strategies::{Batch, Coarse, Fine, LockFree, Mvcc, Sequential};
+//! use hnsw_strategies::{Batch, Coarse, Fine, LockFree, Mvcc, SeqLock, Sequential, Slots};
 //!
 //! fn ten_lines<G: Graph>(rows: &[f32]) -> Result<(), Box<dyn std::error::Error>> {
 //!     let index = Index::<G>::new(IndexConfig { capacity: 1_000, ..IndexConfig::new(8, Metric::L2) })?;
@@ -46,6 +48,8 @@
 //! ten_lines::<Fine>(&rows)?;
 //! ten_lines::<LockFree>(&rows)?;
 //! ten_lines::<Mvcc>(&rows)?;
+//! ten_lines::<Slots>(&rows)?;
+//! ten_lines::<SeqLock>(&rows)?;
 //! ten_lines::<Batch>(&rows)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -70,12 +74,16 @@
 
 pub mod batch;
 pub mod coarse;
+mod entry;
 pub mod fine;
+mod in_place;
 mod lists;
 mod lock;
 pub mod lockfree;
 pub mod mvcc;
+pub mod seqlock;
 pub mod sequential;
+pub mod slots;
 pub mod table;
 
 pub use batch::Batch;
@@ -83,7 +91,9 @@ pub use coarse::Coarse;
 pub use fine::Fine;
 pub use lockfree::LockFree;
 pub use mvcc::Mvcc;
+pub use seqlock::SeqLock;
 pub use sequential::Sequential;
+pub use slots::Slots;
 
 /// Calls the macro `$callback` with the list of all strategies, `(name, type), …`.
 ///
@@ -103,6 +113,8 @@ macro_rules! for_each_strategy {
             (fine, $crate::Fine),
             (lockfree, $crate::LockFree),
             (mvcc, $crate::Mvcc),
+            (slots, $crate::Slots),
+            (seqlock, $crate::SeqLock),
             (batch, $crate::Batch)
         }
     };

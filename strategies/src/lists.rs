@@ -48,6 +48,12 @@ impl<T> PerList<T> {
         Self::new(config, config.cap(0).next_multiple_of(LINE), config.cap(1), init)
     }
 
+    /// Rows of `head` words and then a slot for each link that a list may have, without a gap between two rows: the head and
+    /// the first links are in the same cache line but where a line ends between them.
+    pub(crate) fn with_head(config: &GraphConfig, head: usize, init: fn() -> T) -> Self {
+        Self::new(config, head + config.cap(0), head + config.cap(1), init)
+    }
+
     /// One `T` per list.
     pub(crate) fn single(config: &GraphConfig, init: fn() -> T) -> Self {
         Self::new(config, 1, 1, init)

@@ -1,4 +1,4 @@
-//! Distances between rows of codes. [`bytes`](super::bytes) and [`half`](super::half) have the kernels.
+//! Distances between rows of codes. [`bytes`] and [`mod@half`] have the kernels.
 //!
 //! A kernel adds up products or squared differences over all components of two rows, padding included, and multiplies the
 //! sum by a scale that takes it to the units of the metric. Rows are whole cache lines. As with

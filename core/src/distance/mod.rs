@@ -14,6 +14,7 @@ mod blocks;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod bits;
 pub mod bytes;
 pub mod codes;
 mod formula;
@@ -21,6 +22,8 @@ pub mod half;
 mod isa;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+pub mod nibbles;
+pub mod planes;
 mod scalar;
 pub(crate) mod tile;
 

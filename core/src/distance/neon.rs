@@ -57,14 +57,7 @@ unsafe fn block<F: Formula, const LINES: usize, const ROWS: usize, const AHEAD: 
             }
         }
     }
-    let mut row_sums = [vdupq_n_f32(0.0); 4];
-    for row in 0..ROWS {
-        let [a, b, c, d] = quarters[row];
-        row_sums[row] = vaddq_f32(vaddq_f32(a, b), vaddq_f32(c, d));
-    }
-    let [a, b, c, d] = row_sums;
-    // Pairwise additions sum the lanes of the four rows and put the sums side by side.
-    let sums = vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d));
+    let sums = horizontal_sums(quarters);
     let distances = if F::DIFFERENCES { sums } else { vsubq_f32(vdupq_n_f32(F::BASE), sums) };
     let mut four = [0.0; 4];
     // SAFETY: `four` has room for four floats, and `out` for `ROWS` of them.
@@ -77,11 +70,24 @@ unsafe fn block<F: Formula, const LINES: usize, const ROWS: usize, const AHEAD: 
 /// Adds the terms of a quarter of a line.
 #[inline]
 #[target_feature(enable = "neon")]
-fn add_terms<F: Formula>(sum: float32x4_t, q: float32x4_t, r: float32x4_t) -> float32x4_t {
+pub(super) fn add_terms<F: Formula>(sum: float32x4_t, q: float32x4_t, r: float32x4_t) -> float32x4_t {
     if F::DIFFERENCES {
         let difference = vsubq_f32(q, r);
         vfmaq_f32(sum, difference, difference)
     } else {
         vfmaq_f32(sum, q, r)
     }
+}
+
+/// The sum of the lanes of each of four rows, given by quarters.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn horizontal_sums(rows: [[float32x4_t; 4]; 4]) -> float32x4_t {
+    let mut sums = [vdupq_n_f32(0.0); 4];
+    for (sum, [a, b, c, d]) in sums.iter_mut().zip(rows) {
+        *sum = vaddq_f32(vaddq_f32(a, b), vaddq_f32(c, d));
+    }
+    let [a, b, c, d] = sums;
+    // Pairwise additions sum the lanes of the four rows and put the sums side by side.
+    vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d))
 }

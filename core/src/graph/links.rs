@@ -42,19 +42,54 @@ impl LinkBuf {
         self.len = links.len();
     }
 
-    /// Replaces the contents by `slot(0), slot(1), …` up to, and without, the first [`Link::NIL`], at most `slots` of
-    /// them.
+    /// Makes the list `len` links long and lends it, for the caller to write.
+    ///
+    /// # Panics
+    /// When `len` is above [`LinkBuf::CAPACITY`].
     #[inline]
-    pub fn fill(&mut self, slots: usize, mut slot: impl FnMut(usize) -> Link) {
-        self.len = 0;
-        for (i, to) in self.links[..slots].iter_mut().enumerate() {
-            *to = slot(i);
-            if *to == Link::NIL {
+    pub(super) fn resize(&mut self, len: usize) -> &mut [Link] {
+        let links = &mut self.links[..len];
+        self.len = len;
+        links
+    }
+
+    /// Replaces the contents by what `read` gives for the slots of `row`, up to, and without, the first [`Link::NIL`].
+    ///
+    /// Slots are read in order. A few may be read behind the first `NIL`: there is no branch on each, because
+    /// where a list ends cannot be predicted.
+    ///
+    /// # Panics
+    /// When `row` has more than [`LinkBuf::CAPACITY`] slots.
+    #[inline(always)]
+    pub fn fill<T>(&mut self, row: &[T], read: impl Fn(&T) -> Link) {
+        let (batches, rest) = row.as_chunks::<BATCH>();
+        let (to_batches, to_rest) = self.links[..row.len()].as_chunks_mut::<BATCH>();
+        let mut len = 0;
+        for (batch, to) in batches.iter().zip(to_batches) {
+            let links = copy_batch(batch, to, &read);
+            len += links;
+            if links < BATCH {
+                self.len = len;
                 return;
             }
-            self.len = i + 1;
         }
+        self.len = len + copy_batch(rest, to_rest, &read);
     }
+}
+
+/// Slots that [`LinkBuf::fill`] reads without a branch. Models want few reads.
+const BATCH: usize = if cfg!(hnsw_loom) { 1 } else { 8 };
+
+/// Copies all slots and returns the number of links before the first `NIL`.
+#[inline(always)]
+fn copy_batch<T>(from: &[T], to: &mut [Link], read: impl Fn(&T) -> Link) -> usize {
+    let (mut links, mut inside) = (0, true);
+    for (slot, to) in from.iter().zip(to) {
+        *to = read(slot);
+        inside &= *to != Link::NIL;
+        links += usize::from(inside);
+    }
+    links
 }
 
 impl Default for LinkBuf {
@@ -91,11 +126,15 @@ mod tests {
 
     #[test]
     fn fill_stops_at_the_first_empty_slot() {
-        let slots = [Link::to(NodeId::new(3)), Link::to(NodeId::new(1)), Link::NIL, Link::to(NodeId::new(9))];
-        let mut buf = LinkBuf::new();
-        buf.fill(4, |i| slots[i]);
-        assert_eq!(&buf[..], &slots[..2]);
-        buf.fill(1, |i| slots[i]);
-        assert_eq!(&buf[..], &slots[..1]);
+        for slots in [2, 7, 8, 9, 32, LinkBuf::CAPACITY] {
+            for len in 0..=slots {
+                // What is behind the first empty slot means nothing.
+                let slot = |i| if i == len { Link::NIL } else { Link::anchor(NodeId::new(i as u32)) };
+                let row: Vec<Link> = (0..slots).map(slot).collect();
+                let mut buf = LinkBuf::new();
+                buf.fill(&row, |&link| link);
+                assert_eq!(&buf[..], &row[..len], "{len} links in {slots} slots");
+            }
+        }
     }
 }

@@ -24,6 +24,7 @@ mod links;
 mod memory;
 mod node;
 mod nodes;
+mod packed;
 
 pub mod check;
 
@@ -33,6 +34,7 @@ pub use links::LinkBuf;
 pub use memory::MemoryReport;
 pub use node::{At, Entry, Level, Link, NodeId, NodeState};
 pub use nodes::Nodes;
+pub use packed::Packed;
 
 use crate::error::{ConfigError, Full};
 
@@ -49,6 +51,13 @@ pub struct Caps {
     pub lock_free_writes: bool,
     /// Implements [`Snapshots`] (contract P7).
     pub snapshots: bool,
+    /// A list that is read is one that some rewrite wrote. Without this, a read that overlaps a rewrite may give a mixture of the
+    /// list before and the list after: with every anchor that is in both; a link that is no anchor may be missing from it or be
+    /// in it twice if the rewrite gives it another place (contract P6). What [`Edit::rewrite`] shows is always whole.
+    pub whole_lists: bool,
+    /// The function of a [rewrite](Edit::rewrite), where the algorithm prunes lists, runs while its thread holds nothing: if it is
+    /// suspended there, all others go on (contract P8).
+    pub unlocked_rewrites: bool,
     /// Batches are inserted in rounds, and the graph that a batch makes does not depend on the number of threads (contract
     /// P9). Write sessions of several threads that change different lists must not wait for each other.
     pub deterministic_batch: bool,

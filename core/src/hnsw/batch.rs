@@ -3,11 +3,11 @@
 use super::scratch::with_local;
 use super::search::Neighbor;
 use super::{Index, check_k_ef};
-use crate::error::{BatchError, InsertError, SearchError};
+use crate::error::{BatchError, InsertError, SearchError, VectorError};
 use crate::graph::{Graph, NodeId};
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 use crate::vectors::Codec;
-use core::ops::ControlFlow;
+use core::ops::{ControlFlow, Range};
 use rayon::prelude::*;
 
 /// Rows that one thread takes at a time, at least: enough to make stealing rare, few enough to balance the end.
@@ -75,7 +75,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
                 return;
             }
             let node = NodeId::new(first.get() + row as u32);
-            with_local(|scratch| self.insert_reserved(node, &rows[row * dim..][..dim], scratch));
+            with_local(|scratch| self.insert_reserved(node, &rows[row * dim..][..dim], scratch, &mut ()));
             done.add(&progress);
         };
         if G::CAPS.deterministic_batch {
@@ -86,7 +86,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
         } else {
             let serial = SERIAL_START.saturating_sub(first.index()).min(count);
             (0..serial).for_each(insert);
-            (serial..count).into_par_iter().with_min_len(GRAIN).for_each(insert);
+            each(serial..count, &insert);
         }
         match done.finished() {
             rows if rows == count => Ok(first),
@@ -100,11 +100,8 @@ impl<G: Graph, C: Codec> Index<G, C> {
         if !rows.len().is_multiple_of(dim) {
             return Err(BatchError::Ragged { values: rows.len(), dim });
         }
-        let bad = rows.par_chunks_exact(dim).enumerate().find_map_first(|(row, vector)| {
-            self.vectors.codec().check(vector).err().map(|error| BatchError::Vector { row, error })
-        });
-        if let Some(error) = bad {
-            return Err(error);
+        if let Some((row, error)) = first_bad(rows, dim, &|vector| self.vectors.codec().check(vector)) {
+            return Err(BatchError::Vector { row, error });
         }
         let count = rows.len() / dim;
         match self.reserve(count) {
@@ -124,21 +121,47 @@ impl<G: Graph, C: Codec> Index<G, C> {
         let count = queries.len().div_ceil(dim);
         let nothing = Neighbor { node: NodeId::new(0), distance: f32::INFINITY };
         let mut answers = Answers { k, counts: vec![0; count], neighbors: vec![nothing; count * k] };
-        answers
-            .neighbors
-            .par_chunks_mut(k * QUERIES)
-            .zip(answers.counts.par_chunks_mut(QUERIES))
-            .zip(queries.par_chunks(dim * QUERIES))
-            .try_for_each(|((to, counts), queries)| {
-                with_local(|scratch| {
-                    self.search_each_with(queries, k, ef, scratch, |query, neighbors| {
-                        counts[query] = neighbors.len() as u32;
-                        to[query * k..][..neighbors.len()].copy_from_slice(neighbors);
-                    })
+        let search = |queries: &[f32], counts: &mut [u32], to: &mut [Neighbor]| {
+            with_local(|scratch| {
+                self.search_each_with(queries, k, ef, scratch, |query, neighbors| {
+                    counts[query] = neighbors.len() as u32;
+                    to[query * k..][..neighbors.len()].copy_from_slice(neighbors);
                 })
             })
-            .map(|()| answers)
+        };
+        answer(&mut answers, queries, dim, &search).map(|()| answers)
     }
+}
+
+// What follows is compiled once and not for each pair of a strategy and a codec: what rayon makes of a loop is many times as
+// long as the loop, and a call through a pointer is nothing beside a search.
+
+/// The first row that does not pass.
+fn first_bad(
+    rows: &[f32],
+    dim: usize,
+    check: &(dyn Fn(&[f32]) -> Result<(), VectorError> + Sync),
+) -> Option<(usize, VectorError)> {
+    let checked = rows.par_chunks_exact(dim).enumerate();
+    checked.find_map_first(|(row, vector)| check(vector).err().map(|error| (row, error)))
+}
+
+/// Calls `f` with each row, in parallel.
+fn each(rows: Range<usize>, f: &(dyn Fn(usize) + Sync)) {
+    rows.into_par_iter().with_min_len(GRAIN).for_each(f);
+}
+
+/// Answers one part of a batch: queries, where the numbers of answers go, where the answers go.
+type Part<'a> = dyn Fn(&[f32], &mut [u32], &mut [Neighbor]) -> Result<(), SearchError> + Sync + 'a;
+
+/// Answers all queries, in parallel.
+fn answer(answers: &mut Answers, queries: &[f32], dim: usize, part: &Part<'_>) -> Result<(), SearchError> {
+    answers
+        .neighbors
+        .par_chunks_mut(answers.k * QUERIES)
+        .zip(answers.counts.par_chunks_mut(QUERIES))
+        .zip(queries.par_chunks(dim * QUERIES))
+        .try_for_each(|((to, counts), queries)| part(queries, counts, to))
 }
 
 /// Counts finished rows and remembers a request to stop. One shared write per inserted row, a thousandth of its cost.

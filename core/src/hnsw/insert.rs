@@ -23,7 +23,7 @@
 //! reachable from every other, however lists are pruned and wherever other inserts are suspended. (Bounded degree alone lets
 //! pruning take a node's last in-edge; in-degree above zero is not enough either, because closed islands have it.)
 
-use super::level::mix;
+use super::phases::{Phase, Recorder};
 use super::pool::Candidate;
 use super::scratch::Scratch;
 use super::search::Searcher;
@@ -32,6 +32,7 @@ use super::{Index, Neighbor};
 use crate::distance::Metric;
 use crate::error::InsertError;
 use crate::graph::{At, Edit, Entry, Graph, Level, Link, LinkBuf, NodeId, Verdict, View};
+use crate::mix::mix;
 use crate::vectors::Codec;
 use core::ops::RangeInclusive;
 use std::collections::HashSet;
@@ -42,9 +43,22 @@ impl<G: Graph, C: Codec> Index<G, C> {
     /// # Errors
     /// As [`Index::insert`].
     pub fn insert_with(&self, vector: &[f32], scratch: &mut Scratch<C>) -> Result<NodeId, InsertError> {
+        self.insert_recorded(vector, scratch, &mut ())
+    }
+
+    /// As [`Index::insert_with`]; `recorder` learns what it spends its time on, from its search to its commit.
+    ///
+    /// # Errors
+    /// As [`Index::insert`].
+    pub fn insert_recorded(
+        &self,
+        vector: &[f32],
+        scratch: &mut Scratch<C>,
+        recorder: &mut impl Recorder,
+    ) -> Result<NodeId, InsertError> {
         self.vectors.codec().check(vector)?;
         let node = self.reserve(1)?;
-        self.insert_reserved(node, vector, scratch);
+        self.insert_reserved(node, vector, scratch, recorder);
         Ok(node)
     }
 
@@ -56,32 +70,48 @@ impl<G: Graph, C: Codec> Index<G, C> {
     }
 
     /// Inserts a checked vector as a node that the caller reserved.
-    pub(super) fn insert_reserved(&self, node: NodeId, vector: &[f32], scratch: &mut Scratch<C>) {
+    pub(super) fn insert_reserved(
+        &self,
+        node: NodeId,
+        vector: &[f32],
+        scratch: &mut Scratch<C>,
+        recorder: &mut impl Recorder,
+    ) {
         // SAFETY: the caller reserved the node and grew the store; it is published below, and inserted once.
         unsafe { self.vectors.write(node, vector) };
-        self.insert_written(node, vector, scratch);
+        self.insert_written(node, vector, scratch, recorder);
     }
 
     /// As [`Index::insert_reserved`], when the row is written.
-    pub(super) fn insert_written(&self, node: NodeId, vector: &[f32], scratch: &mut Scratch<C>) {
+    pub(super) fn insert_written(
+        &self,
+        node: NodeId,
+        vector: &[f32],
+        scratch: &mut Scratch<C>,
+        recorder: &mut impl Recorder,
+    ) {
         let codec = self.vectors.codec();
         let query = scratch.prepare(codec, vector);
         let level = self.levels.of(node);
         let mut attempt = 0;
+        recorder.done(Phase::Search);
         loop {
             let planned = {
                 let view = self.graph.read();
+                recorder.done(Phase::Wait);
                 Searcher { view: &view, vectors: &self.vectors, query: &query, scratch }.plan(
                     0..=level,
                     self.config.ef_construction,
                     self.config.m,
                     self.alpha(),
+                    recorder,
                 )
             };
             let done = match planned {
-                Some(entry) => self.link_in(node, level, entry, &query, scratch),
+                Some(entry) => self.link_in(node, level, entry, &query, scratch, recorder),
                 None => self.found(node, level, attempt),
             };
+            recorder.done(Phase::Wait);
             if done {
                 break;
             }
@@ -106,33 +136,36 @@ impl<G: Graph, C: Codec> Index<G, C> {
         entry: Entry,
         query: &C::Query,
         scratch: &mut Scratch<C>,
+        recorder: &mut impl Recorder,
     ) -> bool {
         let top = level.min(entry.level);
         let mut attempt = 0;
         loop {
             let mut edit = self.graph.write(attempt);
+            recorder.done(Phase::Wait);
             write_forward(&mut edit, node, &scratch.forward[..=top as usize], 0);
             edit.publish(node);
             let neighbours = scratch.forward[0].len();
             let parent = (0..neighbours).find(|i| {
                 let neighbour = scratch.forward[0][*i];
-                self.link_back(&mut edit, node, neighbour, 0, LinkKind::Anchor, scratch)
+                self.link_back(&mut edit, node, neighbour, 0, LinkKind::Anchor, scratch, recorder)
             });
             if parent.is_none() {
                 let nearest = scratch.forward[0][0].node();
-                self.adopt(&mut edit, node, nearest, query, scratch);
+                self.adopt(&mut edit, node, nearest, query, scratch, recorder);
             }
             for l in 0..=top {
                 for i in 0..scratch.forward[l as usize].len() {
                     if l > 0 || parent != Some(i) {
                         let neighbour = scratch.forward[l as usize][i];
-                        self.link_back(&mut edit, node, neighbour, l, LinkKind::Ordinary, scratch);
+                        self.link_back(&mut edit, node, neighbour, l, LinkKind::Ordinary, scratch, recorder);
                     }
                 }
             }
             if level > entry.level {
                 edit.raise_entry(Entry { node, level });
             }
+            recorder.done(Phase::Link);
             if edit.commit().is_ok() {
                 return true;
             }
@@ -141,6 +174,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
     }
 
     /// Offers `node` to the list of `neighbour`, whose distance from it is known. False if an anchor found no room.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one link, and what the thread brings along")]
     fn link_back(
         &self,
         edit: &mut impl Edit,
@@ -149,9 +183,10 @@ impl<G: Graph, C: Codec> Index<G, C> {
         level: Level,
         kind: LinkKind,
         scratch: &mut Scratch<C>,
+        recorder: &mut impl Recorder,
     ) -> bool {
         let target = Candidate::new(neighbour.distance(), node);
-        self.add_links(edit, At::new(neighbour.node(), level), &[target], kind, scratch) == 1
+        self.add_links(edit, At::new(neighbour.node(), level), &[target], kind, scratch, recorder) == 1
     }
 
     /// Offers `targets`, with their distances from the owner of the list at `at`, to that list. Returns how many of them,
@@ -163,6 +198,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
         targets: &[Candidate],
         kind: LinkKind,
         scratch: &mut Scratch<C>,
+        recorder: &mut impl Recorder,
     ) -> usize {
         let addition = Addition {
             owner: at.node,
@@ -174,13 +210,19 @@ impl<G: Graph, C: Codec> Index<G, C> {
         };
         let mut fitting = 0;
         let Scratch { selection, evaluations, .. } = scratch;
+        recorder.done(Phase::Link);
         edit.rewrite(at, |links, out| {
+            // Until here: to get at the list. In a second run, what the first one made was lost besides.
+            recorder.done(Phase::Wait);
             fitting = addition.fitting(links);
-            if fitting == 0 {
-                return Verdict::Keep;
-            }
-            addition.merge(links, out, &self.vectors, selection, evaluations)
+            let verdict = match fitting {
+                0 => Verdict::Keep,
+                _ => addition.merge(links, out, &self.vectors, selection, evaluations),
+            };
+            recorder.done(Phase::Select);
+            verdict
         });
+        recorder.done(Phase::Link);
         fitting
     }
 
@@ -198,6 +240,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
         start: NodeId,
         query: &C::Query,
         scratch: &mut Scratch<C>,
+        recorder: &mut impl Recorder,
     ) {
         loop {
             let mut seen = HashSet::from([node, start]);
@@ -206,7 +249,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
             while let Some(at) = path.pop() {
                 let candidate = Candidate::new(self.distance(query, at), at);
                 scratch.evaluations += 1;
-                if self.link_back(edit, node, candidate, 0, LinkKind::Anchor, scratch) {
+                if self.link_back(edit, node, candidate, 0, LinkKind::Anchor, scratch, recorder) {
                     return;
                 }
                 let links = edit.links(At::base(at), &mut links);
@@ -267,6 +310,7 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
         ef_construction: usize,
         m: usize,
         alpha: f32,
+        recorder: &mut impl Recorder,
     ) -> Option<Entry> {
         let entry = self.view.entry()?;
         let (lowest, level) = levels.into_inner();
@@ -292,8 +336,10 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
             scratch.selection.candidates.clear();
             scratch.selection.candidates.extend_from_slice(found);
             scratch.selection.kept.clear();
+            recorder.done(Phase::Search);
             scratch.evaluations += scratch.selection.keep_diverse(self.vectors, m, alpha);
             scratch.forward[l as usize].clone_from(&scratch.selection.kept);
+            recorder.done(Phase::Select);
         }
         Some(entry)
     }

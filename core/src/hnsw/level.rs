@@ -1,6 +1,7 @@
 //! The level of each node, drawn from a seed.
 
 use crate::graph::{Level, MAX_LEVEL, NodeId};
+use crate::mix::mix;
 
 /// Draws levels with the distribution of the HNSW paper: one node in M reaches each next level.
 ///
@@ -25,14 +26,6 @@ impl Levels {
         let uniform = ((bits >> 11) + 1) as f64 / (1u64 << 53) as f64;
         (-uniform.ln() * self.scale).min(f64::from(MAX_LEVEL)) as Level
     }
-}
-
-/// The finaliser of SplitMix64 (Steele, Lea and Flood 2014).
-pub(super) fn mix(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
 }
 
 #[cfg(all(test, not(hnsw_loom)))]

@@ -15,6 +15,8 @@ mod bulk;
 mod insert;
 mod interleave;
 mod level;
+mod packed;
+mod phases;
 mod pool;
 mod rounds;
 mod scratch;
@@ -24,6 +26,8 @@ mod snapshot;
 mod visited;
 
 pub use batch::Answers;
+pub use packed::PackedIndex;
+pub use phases::{Phase, Recorder, Stopwatch};
 pub use scratch::Scratch;
 pub use search::Neighbor;
 pub use snapshot::IndexSnapshot;
@@ -184,11 +188,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
         scratch: &mut Scratch<C>,
         found: impl FnMut(usize, &[Neighbor]),
     ) -> Result<(), SearchError> {
-        check_k_ef(k, ef)?;
-        let rows = || queries.chunks(self.config.dim);
-        rows().try_for_each(|query| self.vectors.codec().check(query))?;
-        interleave::search_each(&self.graph.read(), &self.vectors, rows(), (k, ef), scratch, found);
-        Ok(())
+        search_view_each(&self.graph.read(), &self.vectors, queries, (k, ef), scratch, found)
     }
 
     /// True if `node` is in the index and not removed.
@@ -209,18 +209,22 @@ impl<G: Graph, C: Codec> Index<G, C> {
 
     /// Exact bytes by category, scratch excepted (see [`Scratch::bytes`]).
     pub fn memory(&self) -> MemoryReport {
-        let rows = self.node_count();
-        let codec = self.vectors.codec();
-        let (vectors_bytes, codes_bytes) = (rows * codec.vector_bytes(), rows * codec.code_bytes());
-        let vectors = MemoryReport {
-            vectors_bytes,
-            codes_bytes,
-            // Another thread may have taken ids and not yet made room for their rows.
-            slack_bytes: self.vectors.allocated_bytes().saturating_sub(vectors_bytes + codes_bytes),
-            fixed_bytes: size_of::<Self>() + self.vectors.spine_bytes() + codec.heap_bytes(),
-            ..Default::default()
-        };
-        self.graph.memory() + vectors
+        let own = MemoryReport { fixed_bytes: size_of::<Self>(), ..Default::default() };
+        self.graph.memory() + vectors_memory(&self.vectors, self.node_count()) + own
+    }
+}
+
+/// What a store with this many rows in use takes.
+fn vectors_memory<C: Codec>(vectors: &Vectors<C>, rows: usize) -> MemoryReport {
+    let codec = vectors.codec();
+    let (vectors_bytes, codes_bytes) = (rows * codec.vector_bytes(), rows * codec.code_bytes());
+    MemoryReport {
+        vectors_bytes,
+        codes_bytes,
+        // Another thread may have taken ids and not yet made room for their rows.
+        slack_bytes: vectors.allocated_bytes().saturating_sub(vectors_bytes + codes_bytes),
+        fixed_bytes: vectors.spine_bytes() + codec.heap_bytes(),
+        ..Default::default()
     }
 }
 
@@ -251,4 +255,20 @@ fn search_view<'s, V: View, C: Codec>(
     searcher.answer(k, ef);
     scratch.query = Some(query);
     Ok(&scratch.answers)
+}
+
+/// Searches a view for each row of `queries`; see [`Index::search_each_with`].
+fn search_view_each<V: View, C: Codec>(
+    view: &V,
+    vectors: &Vectors<C>,
+    queries: &[f32],
+    (k, ef): (usize, usize),
+    scratch: &mut Scratch<C>,
+    found: impl FnMut(usize, &[Neighbor]),
+) -> Result<(), SearchError> {
+    check_k_ef(k, ef)?;
+    let rows = || queries.chunks(vectors.codec().dim());
+    rows().try_for_each(|query| vectors.codec().check(query))?;
+    interleave::search_each(view, vectors, rows(), (k, ef), scratch, found);
+    Ok(())
 }

@@ -96,7 +96,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
         while let Some(next) = rest.first() {
             let (round, later) = rest.split_at(self.round_size(next.index(), rest));
             match round {
-                [node] => with_local(|scratch| self.insert_reserved(*node, vector(*node), scratch)),
+                [node] => with_local(|scratch| self.insert_reserved(*node, vector(*node), scratch, &mut ())),
                 _ => self.round(round, vector, 0),
             }
             rest = later;
@@ -151,7 +151,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
                 with_local(|scratch: &mut Scratch<C>| {
                     let query = scratch.prepare(self.vectors.codec(), vector(planned[orphan].node));
                     let Planned { node, forward } = &planned[orphan];
-                    self.edit(|edit| self.adopt(edit, *node, forward[0][0].node(), &query, scratch));
+                    self.edit(|edit| self.adopt(edit, *node, forward[0][0].node(), &query, scratch, &mut ()));
                     scratch.query = Some(query);
                 });
             }
@@ -187,7 +187,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
             let mut searcher = Searcher { view: &view, vectors: &self.vectors, query: &query, scratch };
             let levels = lowest..=self.levels.of(node);
             let ef = if lowest == 0 { usize::MAX } else { RAISE_EF }.min(self.config.ef_construction);
-            let entry = searcher.plan(levels.clone(), ef, self.config.m, self.alpha());
+            let entry = searcher.plan(levels.clone(), ef, self.config.m, self.alpha(), &mut ());
             scratch.query = Some(query);
             let top = entry.map_or(0, |entry| entry.level.min(*levels.end()));
             let forward = (lowest..=top).map(|level| scratch.forward[level as usize].clone()).collect();
@@ -231,7 +231,8 @@ impl<G: Graph, C: Codec> Index<G, C> {
                         for list in lists {
                             targets.clear();
                             targets.extend(list.iter().map(|request| request.target));
-                            let granted = self.add_links(edit, list[0].at(), &targets, kind, scratch);
+                            let granted =
+                                self.add_links(edit, list[0].at(), &targets, kind, scratch, &mut ());
                             refused.extend(list[granted..].iter().map(|request| request.place as usize));
                         }
                     });

@@ -11,6 +11,10 @@ use core::cell::RefCell;
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+/// Cache lines that one hop fetches before it is scored: 16 KiB, a third of the smallest first-level cache in use today. See
+/// decision 26 for what other numbers give.
+const FETCHED_LINES: usize = 256;
+
 /// Nodes whose distances are computed together.
 pub(super) struct Gather {
     /// How many they are; the arrays are longer.
@@ -37,10 +41,12 @@ impl Gather {
         }
     }
 
-    /// Looks up the rows of the nodes, and fetches as many as the codec does not fetch itself.
+    /// Looks up the rows of the nodes, and fetches the first: as many as fit [`FETCHED_LINES`], and at least as many as the
+    /// codec asks for. The codec fetches the rest while it compares.
     #[inline(always)]
     pub fn locate<C: Codec>(&mut self, vectors: &Vectors<C>) {
-        let (lines, lookahead) = (vectors.codec().lines(), vectors.codec().lookahead());
+        let lines = vectors.codec().lines();
+        let lookahead = vectors.codec().lookahead().max(FETCHED_LINES / lines);
         for (i, (row, node)) in self.rows[..self.count].iter_mut().zip(&self.nodes).enumerate() {
             *row = vectors.row(*node);
             if i < lookahead {

@@ -53,7 +53,8 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
     /// Leaves the `k` nearest of the pool, which a search with `ef` has filled, in `scratch.answers`.
     pub fn answer(&mut self, k: usize, ef: usize) {
         if C::REFINES {
-            self.refine(self.vectors.codec().shortlist(k, ef));
+            let count = self.vectors.codec().shortlist(k, ef);
+            if C::BOUNDED { self.refine_bounded(k, count) } else { self.refine(count) }
         }
         let Scratch { answers, pool, refined, .. } = &mut *self.scratch;
         let sorted = if C::REFINES { refined } else { pool.sorted() };
@@ -63,11 +64,46 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
 
     /// Leaves the first `count` candidates of the pool in `scratch.refined`, sorted by their refined distances.
     pub fn refine(&mut self, count: usize) {
+        self.scratch.refined.clear();
+        self.refine_more(count);
+        self.scratch.refined.sort_unstable();
+    }
+
+    /// As [`Searcher::refine`], but stops at the first candidate that is farther than the `k` nearest of those refined, even if
+    /// its estimate is too high by all that it is likely to be.
+    fn refine_bounded(&mut self, k: usize, count: usize) {
+        // So many are fetched and compared at once.
+        const STEP: usize = 8;
+        let (codec, query) = (self.vectors.codec(), self.query);
+        let count = count.min(self.scratch.pool.sorted().len());
+        self.refine(k.min(count));
+        loop {
+            let Scratch { pool, refined, .. } = &mut *self.scratch;
+            let Some(kth) = refined.get(k - 1).map(|kth| kth.distance()) else { return };
+            let next = pool.sorted()[refined.len()..count].iter().take(STEP);
+            let near = next.take_while(|candidate| {
+                // SAFETY: every node came from the view, as in `compare`.
+                let at_least = unsafe {
+                    codec.at_least(query, self.vectors.row(candidate.node()), candidate.distance())
+                };
+                at_least <= kth
+            });
+            let near = near.count();
+            if near == 0 {
+                return;
+            }
+            self.refine_more(near);
+            self.scratch.refined.sort_unstable();
+        }
+    }
+
+    /// Appends to `scratch.refined` the next `count` candidates of the pool behind those that are there.
+    fn refine_more(&mut self, count: usize) {
         let Scratch { pool, refined, gather, evaluations, .. } = &mut *self.scratch;
-        refined.clear();
-        let sorted = &pool.sorted()[..count.min(pool.sorted().len())];
+        let rest = &pool.sorted()[refined.len()..];
+        let next = &rest[..count.min(rest.len())];
         // The gather holds as many rows as a list has links.
-        for chunk in sorted.chunks(gather.rows.len()) {
+        for chunk in next.chunks(gather.rows.len()) {
             for (i, candidate) in chunk.iter().enumerate() {
                 gather.rows[i] = self.vectors.row(candidate.node());
                 gather.rests[i] = self.vectors.rest(candidate.node());
@@ -79,8 +115,7 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
                 chunk.iter().zip(&gather.distances).map(|(c, distance)| Candidate::new(*distance, c.node())),
             );
         }
-        *evaluations += sorted.len() as u64;
-        refined.sort_unstable();
+        *evaluations += next.len() as u64;
     }
 
     /// The entry point as a candidate.

@@ -12,8 +12,8 @@ use crate::vectors::{Codec, F32, Vectors};
 /// written meanwhile. Cheap to clone, free to send to other threads, valid after the index is gone. Holding one keeps the
 /// versions alive that it shows.
 pub struct IndexSnapshot<G: Snapshots, C: Codec = F32> {
-    view: G::Snapshot,
-    vectors: Arc<Vectors<C>>,
+    pub(super) view: G::Snapshot,
+    pub(super) vectors: Arc<Vectors<C>>,
 }
 
 impl<G: Snapshots, C: Codec> Clone for IndexSnapshot<G, C> {

@@ -26,6 +26,10 @@ pub trait Codec: Send + Sync + Sized + 'static {
     /// each other instead of rows. Only codecs that refine may be coarse.
     const COARSE: bool = false;
 
+    /// Whether [`Codec::at_least`] tells how far off estimates may be. Then searches refine only candidates that may be among
+    /// the answers by that, be they many or few. Only codecs that refine may be bounded.
+    const BOUNDED: bool = false;
+
     /// A codec for vectors of `dim` components. `sample` holds some vectors that are like those to come, one after another;
     /// a codec that learns nothing from data ignores it.
     ///
@@ -113,7 +117,16 @@ pub trait Codec: Send + Sync + Sized + 'static {
         out: &mut [f32],
     );
 
-    /// How many of the `ef` candidates of a search for `k` to refine: at least `k`, at most `ef`.
+    /// What the exact distance of a row is not below, in all likelihood, if [`Codec::distances`] tells `estimate`.
+    ///
+    /// # Safety
+    /// As [`Codec::distances`], for `row`.
+    unsafe fn at_least(&self, _query: &Self::Query, _row: *const Line, estimate: f32) -> f32 {
+        estimate
+    }
+
+    /// How many of the `ef` candidates of a search for `k` to refine, at most if the codec is [bounded](Codec::BOUNDED): at
+    /// least `k`, at most `ef`.
     fn shortlist(&self, k: usize, ef: usize) -> usize;
 }
 

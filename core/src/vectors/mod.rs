@@ -21,12 +21,18 @@
 
 mod codec;
 mod f16;
+mod lvq4;
+mod rabitq;
 mod reranked;
+mod split;
 mod sq8;
 
 pub use codec::{Codec, F32, check_vector};
 pub use f16::F16;
+pub use lvq4::{Lvq4, Lvq4Query};
+pub use rabitq::RaBitQ;
 pub use reranked::{Lossy, Reranked};
+pub use split::Split;
 pub use sq8::Sq8;
 
 use crate::graph::NodeId;
@@ -171,7 +177,14 @@ macro_rules! for_each_codec {
             ("f16", $crate::vectors::F16),
             ("f16+f32", $crate::vectors::Reranked<$crate::vectors::F16>),
             ("sq8", $crate::vectors::Sq8),
-            ("sq8+f32", $crate::vectors::Reranked<$crate::vectors::Sq8>)
+            ("sq8+f32", $crate::vectors::Reranked<$crate::vectors::Sq8>),
+            ("split", $crate::vectors::Split),
+            ("lvq4", $crate::vectors::Lvq4),
+            ("lvq4+f32", $crate::vectors::Reranked<$crate::vectors::Lvq4>),
+            ("rabitq1+f32", $crate::vectors::Reranked<$crate::vectors::RaBitQ<1>>),
+            ("rabitq2+f32", $crate::vectors::Reranked<$crate::vectors::RaBitQ<2>>),
+            ("rabitq3+f32", $crate::vectors::Reranked<$crate::vectors::RaBitQ<3>>),
+            ("rabitq4+f32", $crate::vectors::Reranked<$crate::vectors::RaBitQ<4>>)
         }
     };
 }

@@ -11,6 +11,9 @@ pub trait Lossy: Codec {
 
     /// [`Codec::COARSE`] of [`Reranked`] over this codec.
     const TOO_COARSE: bool = false;
+
+    /// [`Codec::BOUNDED`] of [`Reranked`] over this codec, by its [`Codec::at_least`].
+    const ESTIMATES: bool = false;
 }
 
 /// The rows of a lossy codec, and beside them the vectors as [`F32`] stores them. Searches read rows; the last candidates are
@@ -41,6 +44,7 @@ impl<C: Lossy> Codec for Reranked<C> {
     const NAME: &'static str = C::RERANKED;
     const REFINES: bool = true;
     const COARSE: bool = C::TOO_COARSE;
+    const BOUNDED: bool = C::ESTIMATES;
 
     fn train(dim: usize, metric: Metric, sample: &[f32]) -> Result<Self, ConfigError> {
         Reranked::new(C::train(dim, metric, sample)?)
@@ -130,6 +134,12 @@ impl<C: Lossy> Codec for Reranked<C> {
         }
         // SAFETY: the caller's promise; rests are rows of `exact`.
         unsafe { self.exact.distances(&query.1, rests, out) }
+    }
+
+    #[inline(always)]
+    unsafe fn at_least(&self, query: &Self::Query, row: *const Line, estimate: f32) -> f32 {
+        // SAFETY: the caller's promise; rows are those of `rough`.
+        unsafe { self.rough.at_least(&query.0, row, estimate) }
     }
 
     fn shortlist(&self, k: usize, ef: usize) -> usize {

@@ -22,7 +22,7 @@ pub struct Sq8 {
 }
 
 /// The share of components of the sample that may be clamped, above and below each.
-const CLAMPED: f64 = 0.001;
+const CLAMPED: f64 = 0.0003;
 
 /// The most vectors of a sample that are looked at.
 const SAMPLE_ROWS: usize = 4096;

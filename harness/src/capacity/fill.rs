@@ -13,6 +13,7 @@ use super::document::Fill;
 use super::hundredths;
 use super::size::Size;
 use crate::alloc::rss_bytes;
+use crate::sweep::Progress;
 
 /// An index to fill.
 #[derive(Clone, Copy)]
@@ -55,11 +56,13 @@ fn fill<G: Graph>(job: &Job<'_>) -> Result<Fill> {
         capacity: vectors,
         ..IndexConfig::new(job.dim, Metric::L2)
     })?;
-    let filled = index.insert_batch(job.rows, |done| {
+    // By reference, as a sweep does it, so that one form of the function is compiled for both.
+    let progress: Progress<'_> = &|done| {
         (job.progress)(done);
         // Relaxed [capacity-stop]: a hint to stop; nothing is read because of it.
         if job.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
+    };
+    let filled = index.insert_batch(job.rows, progress);
     match filled {
         Err(BatchError::Stopped { .. }) => bail!("stopped on request; nothing was written"),
         other => other?,

@@ -4,13 +4,12 @@ use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::Figure;
 use super::axis::{even_ticks, short};
 use super::style::{
     Area, CATEGORIES, FAINT_INK, GRID, HEADING, INK, TEXT_SIZE, bold, canvas, heading, strategy_colour, text,
 };
+use super::{Figure, data_set};
 use crate::record::Document;
-use crate::report::grouped;
 use crate::summary::{Point, Summary};
 
 const WIDTH: i32 = 1_640;
@@ -27,13 +26,7 @@ pub(super) fn figure(document: &Document, summary: &Summary) -> Result<Option<Fi
     if bars.is_empty() {
         return Ok(None);
     }
-    let data = &document.run.dataset;
-    let title = format!(
-        "Memory above the raw vectors · {}, {} x {}",
-        data.name,
-        grouped(data.base_count as f64),
-        data.dim
-    );
+    let title = format!("Memory above the vectors · {}", data_set(document, summary));
     let height = HEADING as i32 + LEGEND + PITCH * bars.len() as i32 + 70;
     let svg = canvas((WIDTH as u32, height as u32), |area| {
         heading(

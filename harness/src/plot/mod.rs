@@ -23,6 +23,7 @@ use clap::Args;
 
 use crate::output;
 use crate::record::{Document, read};
+use crate::report::grouped;
 use crate::summary::Summary;
 
 pub use style::strategy_colour;
@@ -84,16 +85,32 @@ pub fn run(args: &PlotArgs) -> anyhow::Result<()> {
 /// # Errors
 /// None is expected: the drawings are made in memory.
 pub fn figures(document: &Document) -> anyhow::Result<Vec<Figure>> {
-    let summary = Summary::of(document);
+    let summaries = Summary::of(document).by_codec();
+    let several = summaries.len() > 1;
     let mut figures = Vec::new();
-    for workload in summary.workloads() {
-        figures.push(scaling::figure(document, &summary, workload)?);
+    for (codec, summary) in &summaries {
+        let mut own = Vec::new();
+        for workload in summary.workloads() {
+            own.push(scaling::figure(document, summary, workload)?);
+        }
+        for workload in summary.workloads() {
+            own.extend(recall::figure(document, summary, workload)?);
+        }
+        own.extend(memory::figure(document, summary)?);
+        // Each codec has a set of figures; what is drawn into one is comparable.
+        figures.extend(own.into_iter().map(|figure| match several {
+            true => Figure { name: format!("{}-{}", figure.name, file_name(codec)), ..figure },
+            false => figure,
+        }));
     }
-    for workload in summary.workloads() {
-        figures.extend(recall::figure(document, &summary, workload)?);
-    }
-    figures.extend(memory::figure(document, &summary)?);
     Ok(figures)
+}
+
+/// The data set in titles, with the codec of the points.
+fn data_set(document: &Document, summary: &Summary) -> String {
+    let data = &document.run.dataset;
+    let codecs = summary.codecs().join(", ");
+    format!("{}, {} x {} {codecs}, {}", data.name, grouped(data.base_count as f64), data.dim, data.metric)
 }
 
 /// `name` with everything that has no place in a file name replaced.

@@ -7,9 +7,8 @@ use anyhow::Result;
 use super::axis::Axis;
 use super::panel::{Line, Mark, Panel, Stroke};
 use super::style::{HEADING, canvas, heading, strategy_colour};
-use super::{Figure, file_name};
+use super::{Figure, data_set, file_name};
 use crate::record::Document;
-use crate::report::grouped;
 use crate::summary::{BASELINE, Point, Summary};
 
 const PANEL: (u32, u32) = (900, 620);
@@ -26,14 +25,7 @@ pub(super) fn figure(document: &Document, summary: &Summary, workload: &str) -> 
     let columns = threads.len().min(MOST_COLUMNS);
     let rows = threads.len().div_ceil(columns);
     let size = (PANEL.0 * columns as u32, HEADING + PANEL.1 * rows as u32);
-    let data = &document.run.dataset;
-    let title = format!(
-        "{workload} · {}, {} x {}, {}",
-        data.name,
-        grouped(data.base_count as f64),
-        data.dim,
-        data.metric
-    );
+    let title = format!("{workload} · {}", data_set(document, summary));
     let efs = efs.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
     let explanation = format!("Up and to the right is better. Marks: ef {efs}");
     let svg = canvas(size, |area| {

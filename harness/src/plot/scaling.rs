@@ -5,9 +5,8 @@ use anyhow::Result;
 use super::axis::Axis;
 use super::panel::{Line, Mark, Panel, Stroke};
 use super::style::{FAINT_INK, HEADING, canvas, heading, strategy_colour};
-use super::{Figure, file_name};
+use super::{Figure, data_set, file_name};
 use crate::record::Document;
-use crate::report::grouped;
 use crate::stats::{Estimate, Interval};
 use crate::summary::{BASELINE, Point, Summary};
 
@@ -19,15 +18,9 @@ const MOST_FOR_LINEAR: usize = 8;
 pub(super) fn figure(document: &Document, summary: &Summary, workload: &str) -> Result<Figure> {
     let chosen = summary.chosen_ef(workload);
     let points = summary.at(workload, chosen.ef);
-    let (data, config) = (&document.run.dataset, &document.run.config);
+    let config = &document.run.config;
     let beam = chosen.ef.map(|ef| format!(" · ef {ef}")).unwrap_or_default();
-    let title = format!(
-        "{workload}{beam} · {}, {} x {}, {}",
-        data.name,
-        grouped(data.base_count as f64),
-        data.dim,
-        data.metric
-    );
+    let title = format!("{workload}{beam} · {}", data_set(document, summary));
     let mut explanation = format!("Medians of {} blocks", config.blocks);
     if points.iter().any(|point| point.throughput.interval.is_some()) {
         explanation += ", bands: 95 % intervals";

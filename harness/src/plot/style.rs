@@ -43,7 +43,8 @@ const OTHERS: [RGBColor; 4] = [
 ];
 
 /// Paul Tol's "muted" scheme, for categories of bytes.
-pub(super) const CATEGORIES: [RGBColor; 9] = [
+pub(super) const CATEGORIES: [RGBColor; 10] = [
+    RGBColor(0xbb, 0xbb, 0xbb),
     RGBColor(0x88, 0xcc, 0xee),
     RGBColor(0xdd, 0xcc, 0x77),
     RGBColor(0x33, 0x22, 0x88),

@@ -1,8 +1,9 @@
 //! The result document as types. Field names here are the names in the JSON.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use hnsw_core::graph::{Contention as GraphContention, MemoryReport};
+use hnsw_core::hnsw::Phase;
 use serde::{Deserialize, Serialize};
 
 /// The version that this program writes. A reader accepts this one and all before it.
@@ -111,10 +112,19 @@ pub struct Config {
     pub efs: Vec<usize>,
     /// Neighbours asked for.
     pub k: usize,
-    /// How vectors are stored: `f32`, `f16`, …
+    /// How vectors are stored: `f32`, `f16`, …; several are apart by commas.
     pub codec: String,
+    /// How much nearer to a chosen neighbour a candidate must be to be left out. Documents without it are of 1.
+    #[serde(default = "one")]
+    pub alpha: f64,
+    /// Rows that codecs learned from. Documents without it have codecs that learn nothing.
+    #[serde(default)]
+    pub sample_rows: usize,
     /// Length of a timed window.
     pub seconds: f64,
+    /// Lists per second that the writer beside `search-writer` is to change; null where that is not run.
+    #[serde(default)]
+    pub update_rate: Option<f64>,
     /// How often each point is measured.
     pub blocks: usize,
     /// Seed of levels, orders and operation mixes.
@@ -123,11 +133,25 @@ pub struct Config {
     pub pin: String,
 }
 
+impl Config {
+    /// The codecs, in the order of tables.
+    pub fn codecs(&self) -> impl Iterator<Item = &str> {
+        self.codec.split(',')
+    }
+}
+
+fn one() -> f64 {
+    1.0
+}
+
 /// One trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// Concurrency strategy.
     pub strategy: String,
+    /// How vectors are stored. Documents without it have one codec, that of [`Config::codec`].
+    #[serde(default)]
+    pub codec: String,
     /// `build`, `search`, `mixed`, `write-heavy`, …
     pub workload: String,
     /// Worker threads.
@@ -150,6 +174,15 @@ pub struct Row {
     pub ops: Ops,
     /// Share of the true `k` nearest that were returned, 0 to 1; null where nothing searched.
     pub recall_at_k: Option<f64>,
+    /// Answers with fewer than `k` neighbours, though the index held as many; null where nothing searched.
+    #[serde(default)]
+    pub short_answers: Option<u64>,
+    /// What inserts spent their time on; null where that was not asked.
+    #[serde(default)]
+    pub phases: Option<Phases>,
+    /// Lists per second that the writer beside `search-writer` did change; null elsewhere.
+    #[serde(default)]
+    pub updates_per_second: Option<f64>,
     /// Memory after the trial: of a mixed workload, when the vectors that its window left are in too.
     pub memory: Memory,
     /// Health of the graph at the end.
@@ -165,6 +198,7 @@ impl Row {
     pub fn key(&self) -> Key {
         Key {
             strategy: self.strategy.clone(),
+            codec: self.codec.clone(),
             workload: self.workload.clone(),
             threads: self.threads,
             ef: self.ef,
@@ -178,6 +212,8 @@ impl Row {
 pub struct Key {
     /// Concurrency strategy.
     pub strategy: String,
+    /// How vectors are stored.
+    pub codec: String,
     /// Workload.
     pub workload: String,
     /// Worker threads.
@@ -190,7 +226,7 @@ pub struct Key {
 
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} threads={}", self.strategy, self.workload, self.threads)?;
+        write!(f, "{} {} {} threads={}", self.strategy, self.codec, self.workload, self.threads)?;
         if let Some(ef) = self.ef {
             write!(f, " ef={ef}")?;
         }
@@ -232,6 +268,43 @@ pub struct Op {
     pub per_second: f64,
     /// How long one took.
     pub latency_us: Latency,
+    /// Distances computed by one, on average; null where they were not counted.
+    #[serde(default)]
+    pub evaluations_per_op: Option<f64>,
+    /// Lists read by one, on average; null where they were not counted.
+    #[serde(default)]
+    pub hops_per_op: Option<f64>,
+}
+
+/// What an insert spends its time on, in microseconds on average.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Phases {
+    /// Looking for candidates.
+    pub search_us: f64,
+    /// Choosing among them, and what stays in full lists.
+    pub select_us: f64,
+    /// Writing lists.
+    pub link_us: f64,
+    /// Opening and committing sessions, getting at lists, changes that were lost to other threads.
+    pub wait_us: f64,
+}
+
+impl Phases {
+    /// The average of what so many inserts spent, in the order of [`Phase::ALL`].
+    pub fn per_insert(spent: &[Duration; Phase::ALL.len()], inserts: u64) -> Phases {
+        let each = |phase: Phase| spent[phase as usize].as_secs_f64() * 1e6 / inserts.max(1) as f64;
+        Phases {
+            search_us: each(Phase::Search),
+            select_us: each(Phase::Select),
+            link_us: each(Phase::Link),
+            wait_us: each(Phase::Wait),
+        }
+    }
+
+    /// All of them, in the order of [`Phase::ALL`].
+    pub fn all(&self) -> [f64; Phase::ALL.len()] {
+        [self.search_us, self.select_us, self.link_us, self.wait_us]
+    }
 }
 
 /// Quantiles of latency, in microseconds.
@@ -250,6 +323,9 @@ pub struct Latency {
 pub struct Memory {
     /// Vector rows in use.
     pub vectors_bytes: u64,
+    /// Codes that repeat vectors in short. Documents without it have no such codec.
+    #[serde(default)]
+    pub codes_bytes: u64,
     /// Adjacency storage of nodes in use.
     pub links_bytes: u64,
     /// Allocated for growth and not yet used.
@@ -281,6 +357,7 @@ impl Memory {
     pub fn new(report: &MemoryReport, rss_bytes: u64) -> Memory {
         Memory {
             vectors_bytes: report.vectors_bytes as u64,
+            codes_bytes: report.codes_bytes as u64,
             links_bytes: report.links_bytes as u64,
             slack_bytes: report.slack_bytes as u64,
             levels_bytes: report.levels_bytes as u64,
@@ -297,8 +374,9 @@ impl Memory {
     }
 
     /// Every category but the vectors, by name, in the order of figures.
-    pub fn overhead(&self) -> [(&'static str, u64); 9] {
+    pub fn overhead(&self) -> [(&'static str, u64); 10] {
         [
+            ("codes", self.codes_bytes),
             ("links", self.links_bytes),
             ("slack", self.slack_bytes),
             ("levels", self.levels_bytes),

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 pub use claim::Claim;
 pub use document::{
-    Build, Config, Contention, Dataset, Document, Graph, Key, Latency, Memory, Op, Ops, Row, Run,
+    Build, Config, Contention, Dataset, Document, Graph, Key, Latency, Memory, Op, Ops, Phases, Row, Run,
     SCHEMA_VERSION, now_rfc3339,
 };
 pub use error::RecordError;

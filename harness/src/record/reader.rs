@@ -40,10 +40,19 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<Document, RecordError> {
     let Versioned { schema_version } =
         serde_json::from_slice(bytes).map_err(|error| corrupt(error.to_string()))?;
     match schema_version {
-        1 => serde_json::from_slice(bytes).map_err(|error| corrupt(error.to_string())),
+        1 => serde_json::from_slice(bytes).map(completed).map_err(|error| corrupt(error.to_string())),
         found if found > u64::from(SCHEMA_VERSION) => {
             Err(RecordError::Newer { path: path.to_path_buf(), found })
         }
         found => Err(corrupt(format!("there is no schema version {found}"))),
     }
+}
+
+/// Rows of before there were several codecs in a document do not name theirs.
+fn completed(mut document: Document) -> Document {
+    let codec = document.run.config.codec.clone();
+    for row in document.rows.iter_mut().filter(|row| row.codec.is_empty()) {
+        row.codec.clone_from(&codec);
+    }
+    document
 }

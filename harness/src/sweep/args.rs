@@ -1,12 +1,13 @@
 //! The flags of `hnsw-lab sweep`.
 
-use super::Workload;
+use super::{CODECS, Workload};
 use crate::data::generate::{Shape, clustered, uniform};
 use crate::data::{Dataset, LoadOptions, TruthCache, TruthSource, embedded, load};
 use crate::machine::Placement;
 use crate::progress;
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::builder::PossibleValuesParser;
+use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use hnsw_core::distance::Metric;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -18,13 +19,6 @@ pub enum Generate {
     Uniform,
     /// Clusters of a given intrinsic dimension
     Clustered,
-}
-
-/// Kinds of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum CodecName {
-    /// 32-bit floats, exact
-    F32,
 }
 
 /// Measure strategies over thread counts and workloads
@@ -66,9 +60,10 @@ pub struct SweepArgs {
     /// How vectors are compared: l2, ip or cosine [default: what the data set says, else l2]
     #[arg(long, value_name = "METRIC", value_parser = crate::data::cmd::metric, requires = "dataset")]
     pub metric: Option<Metric>,
-    /// How vectors are stored
-    #[arg(long, value_name = "NAME", default_value = "f32")]
-    pub codec: CodecName,
+    /// How vectors are stored; with several, everything is measured with each of them
+    #[arg(long, value_name = "A,B", value_delimiter = ',', default_value = "f32",
+          value_parser = PossibleValuesParser::new(CODECS.iter().map(|codec| codec.name)))]
+    pub codec: Vec<String>,
     /// Strategies to measure, or all
     #[arg(long, value_name = "A,B", value_delimiter = ',', default_value = "all")]
     pub strategies: Vec<String>,
@@ -90,6 +85,9 @@ pub struct SweepArgs {
     /// Beam width while inserting
     #[arg(long, value_name = "EF", default_value_t = 200)]
     pub ef_construction: usize,
+    /// How much nearer to a chosen neighbour a candidate must be to be left out, from 1 to 2; more keeps more links
+    #[arg(long, value_name = "A", default_value_t = 1.0, allow_negative_numbers = true)]
+    pub alpha: f32,
     /// Beam widths of searches; mixed workloads use the smallest from 64 up [default: 16,32,64,128, as far as k permits]
     #[arg(long, value_name = "16,32", value_delimiter = ',')]
     pub ef: Option<Vec<usize>>,
@@ -97,8 +95,11 @@ pub struct SweepArgs {
     #[arg(long, value_name = "K", default_value_t = 10)]
     pub k: usize,
     /// Length of a timed window in seconds (a build takes what it takes; a mixed window ends early when all vectors are in)
-    #[arg(long, value_name = "S", default_value_t = 0.4, allow_negative_numbers = true)]
+    #[arg(long, value_name = "S", default_value_t = 0.2, allow_negative_numbers = true)]
     pub seconds: f64,
+    /// Lists per second that the writer beside `search-writer` changes
+    #[arg(long, value_name = "RATE", default_value_t = 100_000.0, allow_negative_numbers = true)]
+    pub update_rate: f64,
     /// How often every point is measured; the table shows medians
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     pub blocks: usize,
@@ -117,6 +118,72 @@ pub struct SweepArgs {
     /// Print the table alone: neither a progress bar nor what will be done
     #[arg(long, short)]
     pub quiet: bool,
+    /// Which command this is.
+    #[arg(skip)]
+    pub kind: Kind,
+}
+
+/// What a sweep is for: how it is reported, and what its file is called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// `hnsw-lab sweep`
+    #[default]
+    Sweep,
+    /// `hnsw-lab tax`
+    Tax,
+}
+
+impl Kind {
+    /// What comes after the name of the data set in the name of the file.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Kind::Sweep => "",
+            Kind::Tax => "-tax",
+        }
+    }
+}
+
+/// The flags of `hnsw-lab tax`: those of a sweep, with other defaults.
+#[derive(Clone, Debug)]
+pub struct TaxArgs(pub SweepArgs);
+
+impl TaxArgs {
+    fn defaults(command: Command) -> Command {
+        command
+            .about("Measure what each strategy costs beside the one without any synchronisation")
+            .long_about(
+                "Measure what each strategy costs beside the one without any synchronisation\n\n\
+                 Inserts, searches, and searches beside a writer that changes lists at a set rate; each strategy at each \
+                 thread count, against `sequential` on one thread in the same block. Prints a table of ratios per thread \
+                 and writes the rows as `hnsw-lab sweep` does.",
+            )
+            .after_help(
+                "Examples:\n  hnsw-lab tax\n  hnsw-lab tax --strategies sequential,slots,lockfree --update-rate 50000",
+            )
+            .mut_arg("workloads", |arg| arg.default_value("build,search,search-writer"))
+            .mut_arg("ef", |arg| arg.default_value("64"))
+            .mut_arg("blocks", |arg| arg.default_value("7"))
+    }
+}
+
+impl FromArgMatches for TaxArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(TaxArgs(SweepArgs { kind: Kind::Tax, ..SweepArgs::from_arg_matches(matches)? }))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+impl Args for TaxArgs {
+    fn augment_args(command: Command) -> Command {
+        Self::defaults(SweepArgs::augment_args(command))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::defaults(SweepArgs::augment_args_for_update(command))
+    }
 }
 
 impl SweepArgs {

@@ -1,27 +1,35 @@
 //! `hnsw-lab sweep`: every strategy, at every thread count, under every workload, block by block.
 //!
 //! - [`SweepArgs`]: the flags; `plan` checks them and makes a [`Plan`].
-//! - `strategies`: the one place where strategy types are erased: once per session, never inside a measured window.
+//! - `strategies`, `codecs`: the lists of both, with their types erased.
+//! - `bed`: an index without its types, and the loops that are compiled for each pair of them.
 //! - `session`: builds an index with pinned workers and measures the workloads on it.
+//! - `script`: what a worker does next; `log`: what it did, and how long it took.
+//! - `pace`: doing something at a set rate.
 //! - `workers`: a barrier in, a shared stop flag out.
 //! - `estimate`: how long the rest takes.
-//! - `latency`: one histogram per worker and kind of operation.
 //!
-//! A *session* is one strategy at one thread count in one block. It measures the build, then searches on what was built,
+//! A *session* is one strategy with one codec at one thread count in one block. It measures the build, then searches on what was built,
 //! then fresh indexes under mixed workloads. Each block runs all sessions once, in a random order of its own, so that a
 //! machine that drifts hurts all of them alike.
 
 mod args;
+mod bed;
+mod codecs;
 mod estimate;
-mod latency;
+mod log;
+mod pace;
 mod plan;
+mod script;
 mod session;
 mod strategies;
 mod workers;
 mod workload;
 
-pub use args::SweepArgs;
-pub use plan::{MAX_BLOCKS, Plan};
+pub use args::{Kind, SweepArgs, TaxArgs};
+pub use bed::Progress;
+pub use codecs::{CODECS, CodecInfo};
+pub use plan::{MAX_BLOCKS, Plan, Session};
 pub use strategies::{ALL, Strategy};
 pub use workload::Workload;
 
@@ -74,7 +82,7 @@ pub fn run(args: &SweepArgs, stop: &AtomicBool) -> Result<Outcome> {
     progress.set_position(writer.document().rows.len() as u64);
     let outcome = blocks(args, &plan, &bench, &mut writer, &progress)?;
     progress.finish_and_clear();
-    finish(&plan, &writer, outcome)?;
+    finish(args.kind, &plan, &writer, outcome)?;
     Ok(outcome)
 }
 
@@ -93,11 +101,12 @@ fn announce(plan: &Plan, dataset: &Dataset, writer: &Writer) {
     let resumed = if done > 0 { format!(", {done} of them there already") } else { String::new() };
     let listed: Vec<String> = plan.threads.iter().map(ToString::to_string).collect();
     eprintln!(
-        "measuring {} ({} x {}): {} strategies on {} threads, {} workloads, {} blocks: {rows} rows{resumed}, to {file}; \
+        "measuring {} ({} x {} {}): {} strategies on {} threads, {} workloads, {} blocks: {rows} rows{resumed}, to {file}; \
          Ctrl-C stops, the same command goes on",
         dataset.name(),
         dataset.len(),
         dataset.dim(),
+        plan.codec_names(),
         plan.strategies.len(),
         listed.join(", "),
         plan.workloads.len(),
@@ -106,19 +115,15 @@ fn announce(plan: &Plan, dataset: &Dataset, writer: &Writer) {
 }
 
 /// The sessions of a block in its order, with the rows of each that are missing.
-fn missing(
-    plan: &Plan,
-    block: usize,
-    done: &BTreeSet<Key>,
-) -> Vec<(&'static dyn Strategy, usize, BTreeSet<Key>)> {
-    let mut sessions: Vec<_> = plan.sessions().collect();
+fn missing(plan: &Plan, block: usize, done: &BTreeSet<Key>) -> Vec<(Session, BTreeSet<Key>)> {
+    let mut sessions: Vec<_> = plan.sessions(block).collect();
     let mut order = rand::rngs::StdRng::seed_from_u64(plan.seed ^ (block as u64) << 32);
     sessions.shuffle(&mut order);
-    let missing = sessions.into_iter().map(|(strategy, threads)| {
-        let keys = plan.session_keys(strategy, threads, block).filter(|key| !done.contains(key));
-        (strategy, threads, keys.collect::<BTreeSet<Key>>())
+    let missing = sessions.into_iter().map(|session| {
+        let keys = plan.session_keys(&session).filter(|key| !done.contains(key)).collect();
+        (session, keys)
     });
-    missing.filter(|(.., keys)| !keys.is_empty()).collect()
+    missing.filter(|(_, keys): &(_, BTreeSet<Key>)| !keys.is_empty()).collect()
 }
 
 fn blocks(
@@ -128,27 +133,24 @@ fn blocks(
     writer: &mut Writer,
     progress: &ProgressBar,
 ) -> Result<Outcome> {
-    let todo: Vec<_> = (0..plan.blocks)
-        .flat_map(|block| {
-            missing(plan, block, writer.done()).into_iter().map(move |session| (block, session))
-        })
-        .collect();
-    let work: Vec<Work> = todo.iter().map(|(_, (s, threads, keys))| bench.work(*s, *threads, keys)).collect();
+    let todo: Vec<_> = (0..plan.blocks).flat_map(|block| missing(plan, block, writer.done())).collect();
+    let work: Vec<Work> = todo.iter().map(|(which, keys)| bench.work(which, keys)).collect();
     let mut estimate = Estimate::default();
-    for (number, (block, (strategy, threads, keys))) in todo.iter().enumerate() {
+    for (number, (which, keys)) in todo.iter().enumerate() {
         let rest = if number == 0 { "first session".into() } else { to_go(&estimate, &work[number..]) };
         if number == 1 && !args.quiet {
             progress.suspend(|| eprintln!("{rest}"));
         }
+        let Session { strategy, codec, threads, block } = which;
         progress.set_message(format!(
-            "{rest}: block {}/{}, {} x{threads}",
+            "{rest}: block {}/{}, {} {codec} x{threads}",
             block + 1,
             plan.blocks,
             strategy.name()
         ));
         let begin = Instant::now();
         let mut rows = Ok(());
-        let ended = strategy.session(bench, *threads, *block, keys, &mut |row| {
+        let ended = session::session(bench, which, keys, &mut |row| {
             progress.inc(1);
             rows = rows_or(std::mem::replace(&mut rows, Ok(())), || writer.push(row).map_err(Into::into));
             rows.is_ok()
@@ -204,7 +206,7 @@ fn describe(plan: &Plan, machine: &Machine, dataset: &Dataset) -> Result<record:
     })
 }
 
-fn finish(plan: &Plan, writer: &Writer, outcome: Outcome) -> Result<()> {
+fn finish(kind: Kind, plan: &Plan, writer: &Writer, outcome: Outcome) -> Result<()> {
     let document = writer.document();
     if outcome == Outcome::Interrupted {
         let (rows, file) = (document.rows.len(), plan.out.display());
@@ -217,10 +219,14 @@ fn finish(plan: &Plan, writer: &Writer, outcome: Outcome) -> Result<()> {
         return Ok(());
     }
     let summary = summary::Summary::of(document);
-    let text = report::tables(document, &summary, &summary.workloads(), std::io::stdout().is_terminal());
+    let terminal = std::io::stdout().is_terminal();
+    let (text, again) = match kind {
+        Kind::Sweep => (report::tables(document, &summary, &summary.workloads(), terminal), ""),
+        Kind::Tax => (report::tax(document, &summary, terminal), " --tax"),
+    };
     let file = plan.out.display();
     crate::output::print(&format!(
-        "{text}\nResults: {file}\nTables again: hnsw-lab report {file}\nScaling curves, recall curves, memory bars: hnsw-lab plot {file}\n\
+        "{text}\nResults: {file}\nTables again: hnsw-lab report {file}{again}\nScaling curves, recall curves, memory bars: hnsw-lab plot {file}\n\
          Is all of it sound: hnsw-lab verify {file}\n"
     ))
     .context("cannot write to standard output")

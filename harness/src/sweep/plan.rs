@@ -1,21 +1,39 @@
 //! Flags, data and machine turned into the exact list of what will be measured.
 
+use super::codecs::{self, CodecInfo};
 use super::strategies::{ALL, Strategy, by_name};
-use super::{SweepArgs, Workload};
+use super::{CODECS, SweepArgs, Workload};
 use crate::data::Dataset;
 use crate::machine::{Machine, Placement};
 use crate::record::{self, Key, RecordError};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use hnsw_core::error::MAX_EF;
 use hnsw_core::graph::MAX_M;
 use hnsw_core::hnsw::IndexConfig;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// One strategy with one codec at one thread count in one block.
+#[derive(Clone, Copy)]
+pub struct Session {
+    /// The strategy.
+    pub strategy: &'static dyn Strategy,
+    /// The name of the codec.
+    pub codec: &'static str,
+    /// Worker threads.
+    pub threads: usize,
+    /// Which repetition.
+    pub block: usize,
+}
+
 /// A checked sweep.
 pub struct Plan {
     /// What is swept.
     pub strategies: Vec<&'static dyn Strategy>,
+    /// How vectors are stored, in the order of tables.
+    pub codecs: Vec<&'static CodecInfo>,
+    /// Rows that codecs learn from.
+    pub sample_rows: usize,
     /// Thread counts, ascending.
     pub threads: Vec<usize>,
     /// Workloads, in the order of tables.
@@ -30,6 +48,8 @@ pub struct Plan {
     pub index: IndexConfig,
     /// Length of a timed window.
     pub window: Duration,
+    /// List updates per second of the writer beside `search-writer`.
+    pub update_rate: f64,
     /// Repetitions.
     pub blocks: usize,
     /// Seed of levels, orders and operation mixes.
@@ -87,6 +107,16 @@ impl Plan {
             "--m is {}; it must be from 2 to {MAX_M} (16 suits most data)",
             args.m
         );
+        ensure!(
+            (1.0..=1e9).contains(&args.update_rate),
+            "--update-rate is {}; it must be from 1 to 1000000000 lists per second",
+            args.update_rate
+        );
+        ensure!(
+            (1.0..=2.0).contains(&args.alpha),
+            "--alpha is {}; it must be from 1 to 2 (1 is the rule of the HNSW paper)",
+            args.alpha
+        );
         Ok(())
     }
 
@@ -98,7 +128,15 @@ impl Plan {
         let (rows, name) = (dataset.len(), dataset.name());
         let efs = distinct(args.ef.clone().unwrap_or_else(|| default_efs(args.k)));
         let threads = distinct(args.threads.clone().unwrap_or_else(|| powers_of_two(machine.allowed_cores)));
-        let workloads = distinct(args.workloads.clone());
+        let workloads = with_halves(distinct(args.workloads.clone()));
+        let sample = codecs::sample(dataset);
+        let codecs: Vec<&CodecInfo> =
+            CODECS.iter().filter(|codec| args.codec.iter().any(|name| name == codec.name)).collect();
+        for codec in &codecs {
+            codec
+                .fits(dataset, &sample)
+                .with_context(|| format!("--codec {} does not suit {name}", codec.name))?;
+        }
         ensure!(
             args.k <= rows,
             "--k is {}, but {name} has only {rows} vectors; ask for fewer neighbours",
@@ -106,13 +144,20 @@ impl Plan {
         );
         let mixed_ef =
             efs.iter().copied().find(|&ef| ef >= 64).or(efs.last().copied()).unwrap_or(args.k.max(64));
-        let mixed = workloads.iter().any(|w| w.mix().is_some());
+        let mixed = workloads.iter().any(|w| w.is_mixed());
         ensure!(
             !mixed || rows >= MIN_MIXED,
             "mixed workloads need at least {MIN_MIXED} vectors, and {name} has {rows}; leave them out with --workloads build,search"
         );
+        let most = threads.last().copied().unwrap_or(1);
+        ensure!(
+            workloads.iter().any(|w| w.least_threads() <= most),
+            "reader-writer needs a thread for each role, and --threads has no more than {most}"
+        );
         Ok(Plan {
             strategies: strategies(&args.strategies)?,
+            codecs,
+            sample_rows: sample.len() / dataset.dim(),
             threads,
             workloads,
             efs,
@@ -123,18 +168,18 @@ impl Plan {
                 metric: dataset.metric(),
                 m: args.m,
                 ef_construction: args.ef_construction,
-                alpha: 1.0,
+                alpha: args.alpha,
                 capacity: dataset.len(),
                 seed: args.seed,
             },
             window: Duration::from_secs_f64(args.seconds),
+            update_rate: args.update_rate,
             blocks: args.blocks,
             seed: args.seed,
             placement: args.pin,
-            out: args
-                .out
-                .clone()
-                .unwrap_or_else(|| PathBuf::from(format!("results/{}.json", file_name(dataset.name())))),
+            out: args.out.clone().unwrap_or_else(|| {
+                PathBuf::from(format!("results/{}{}.json", file_name(dataset.name()), args.kind.suffix()))
+            }),
         })
     }
 
@@ -147,34 +192,33 @@ impl Plan {
         made.map_err(|error| RecordError::Unwritable { path: self.out.clone(), error })
     }
 
-    /// What each block runs.
-    pub fn sessions(&self) -> impl Iterator<Item = (&'static dyn Strategy, usize)> {
-        self.strategies.iter().flat_map(|&strategy| {
-            let serial_only = !strategy.is_parallel();
-            let threads = if serial_only { &[1][..] } else { &self.threads };
-            threads.iter().map(move |&t| (strategy, t))
+    /// What a block runs.
+    pub fn sessions(&self, block: usize) -> impl Iterator<Item = Session> {
+        self.codecs.iter().flat_map(move |codec| {
+            self.strategies.iter().flat_map(move |&strategy| {
+                let serial_only = !strategy.is_parallel();
+                let threads = if serial_only { &[1][..] } else { &self.threads };
+                threads.iter().map(move |&threads| Session { strategy, codec: codec.name, threads, block })
+            })
         })
     }
 
     /// The rows of one session.
-    pub fn session_keys(
-        &self,
-        strategy: &'static dyn Strategy,
-        threads: usize,
-        block: usize,
-    ) -> impl Iterator<Item = Key> {
+    pub fn session_keys(&self, session: &Session) -> impl Iterator<Item = Key> {
+        let Session { strategy, codec, threads, block } = *session;
         let key = move |workload: Workload, ef| Key {
             strategy: strategy.name().into(),
+            codec: codec.into(),
             workload: workload.name().into(),
             threads,
             ef,
             block,
         };
-        self.workloads.iter().flat_map(move |&workload| {
+        let able = self.workloads.iter().filter(move |workload| workload.least_threads() <= threads);
+        able.flat_map(move |&workload| {
             let efs: Vec<Option<usize>> = match workload {
-                Workload::Build => vec![None],
-                Workload::Search => self.efs.iter().copied().map(Some).collect(),
-                Workload::Mixed | Workload::WriteHeavy => vec![Some(self.mixed_ef)],
+                _ if workload.is_per_ef() => self.efs.iter().copied().map(Some).collect(),
+                _ => vec![workload.searches().then_some(self.mixed_ef)],
             };
             efs.into_iter().map(move |ef| key(workload, ef))
         })
@@ -183,8 +227,14 @@ impl Plan {
     /// All rows.
     pub fn keys(&self) -> impl Iterator<Item = Key> {
         (0..self.blocks).flat_map(move |block| {
-            self.sessions().flat_map(move |(strategy, threads)| self.session_keys(strategy, threads, block))
+            self.sessions(block).flat_map(move |session| self.session_keys(&session).collect::<Vec<_>>())
         })
+    }
+
+    /// The codecs as the document keeps them.
+    pub fn codec_names(&self) -> String {
+        let names: Vec<&str> = self.codecs.iter().map(|codec| codec.name).collect();
+        names.join(",")
     }
 
     /// The configuration as the document keeps it.
@@ -197,8 +247,12 @@ impl Plan {
             ef_construction: self.index.ef_construction,
             efs: self.efs.clone(),
             k: self.k,
-            codec: "f32".into(),
+            codec: self.codec_names(),
+            // Through its shortest text, so that 1.2 is not recorded as 1.2000000476837158.
+            alpha: self.index.alpha.to_string().parse().unwrap_or(f64::from(self.index.alpha)),
+            sample_rows: self.sample_rows,
             seconds: self.window.as_secs_f64(),
+            update_rate: self.workloads.contains(&Workload::SearchWriter).then_some(self.update_rate),
             blocks: self.blocks,
             seed: self.seed,
             pin: self.placement.name().to_owned(),
@@ -222,6 +276,14 @@ const DEFAULT_EFS: [usize; 4] = [16, 32, 64, 128];
 fn default_efs(k: usize) -> Vec<usize> {
     let enough: Vec<usize> = DEFAULT_EFS.into_iter().filter(|&ef| ef >= k).collect();
     if enough.is_empty() { [k, 2 * k, 4 * k].map(|ef| ef.min(MAX_EF)).to_vec() } else { enough }
+}
+
+/// The same with what comes along: the halves of `reader-writer` alone.
+fn with_halves(mut workloads: Vec<Workload>) -> Vec<Workload> {
+    if workloads.contains(&Workload::ReaderWriter) {
+        workloads.extend([Workload::ReaderAlone, Workload::WriterAlone]);
+    }
+    distinct(workloads)
 }
 
 /// Ascending, each once.

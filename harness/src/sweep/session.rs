@@ -1,20 +1,24 @@
-//! One strategy at one thread count: build, search, mix, and what the graph is like afterwards.
+//! One strategy with one codec at one thread count: build, search, mix, and what the graph is like afterwards.
 
+use super::bed::{Bed, EDIT};
 use super::estimate::Work;
-use super::latency::Latencies;
+use super::log::Log;
+use super::pace::Pace;
+use super::plan::Session as Which;
+use super::script::{Round, Script};
 use super::workers::{self, Turn, Window};
-use super::{Outcome, Plan, Strategy, Workload};
+use super::{Outcome, Plan, Workload, codecs};
 use crate::alloc::rss_bytes;
 use crate::data::Dataset;
-use crate::machine::{Machine, Noise};
-use crate::record::{self, Key, Memory, Ops, Row};
+use crate::machine::{Machine, Noise, pin_current_thread};
+use crate::record::{self, Key, Memory, Ops, Phases, Row};
 use hnsw_core::graph::check::Health;
-use hnsw_core::graph::{Contention, Graph, GraphConfig, MemoryReport};
-use hnsw_core::hnsw::{Index, Scratch};
-use hnsw_core::vectors::F32;
+use hnsw_core::graph::{Contention, MemoryReport};
+use hnsw_core::hnsw::Stopwatch;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// What all sessions of a sweep share.
@@ -22,74 +26,71 @@ pub struct Bench<'a> {
     plan: &'a Plan,
     machine: &'a Machine,
     dataset: &'a Dataset,
+    /// What codecs learn from.
+    sample: Vec<f32>,
     stop: &'a AtomicBool,
 }
 
 impl<'a> Bench<'a> {
-    /// Everything that a session needs besides its strategy, thread count and block.
+    /// Everything that a session needs besides what tells it from others.
     pub fn new(plan: &'a Plan, machine: &'a Machine, dataset: &'a Dataset, stop: &'a AtomicBool) -> Self {
-        Bench { plan, machine, dataset, stop }
+        Bench { plan, machine, dataset, sample: codecs::sample(dataset), stop }
     }
 
     /// What measuring `keys`, rows of one session, takes.
-    pub fn work(&self, strategy: &dyn Strategy, threads: usize, keys: &BTreeSet<Key>) -> Work {
+    pub fn work(&self, which: &Which, keys: &BTreeSet<Key>) -> Work {
         let cores = self.machine.allowed_cores;
-        let fill = |threads: usize| match strategy.caps().parallel_writes {
+        let fill = |threads: usize| match which.strategy.caps().parallel_writes {
             true => 1.0 / threads.min(cores) as f64,
             false => 1.0,
         };
         let has = |workload: Workload| keys.iter().any(|key| key.workload == workload.name());
-        let build = match (has(Workload::Build), has(Workload::Search)) {
-            (true, _) => fill(threads),
-            (false, true) => fill(cores),
-            (false, false) => 0.0,
-        };
-        let mixed =
-            [Workload::Mixed, Workload::WriteHeavy].into_iter().filter(|workload| has(*workload)).count();
-        let windows = keys.iter().filter(|key| key.workload != Workload::Build.name()).count();
-        Work { windows: self.plan.window * windows as u32, fills: build + mixed as f64 * fill(cores) }
+        let any = |workloads: &[Workload]| workloads.iter().any(|workload| has(*workload));
+        let when = |is: bool, fills: f64| if is { fills } else { 0.0 };
+        let built = if has(Workload::Build) { fill(which.threads) } else { fill(cores) };
+        let bulk = if has(Workload::Bulk) { fill(which.threads) } else { fill(cores) };
+        let fills = when(
+            any(&[Workload::Build, Workload::Search, Workload::SearchBatch, Workload::SearchWriter]),
+            built,
+        ) + when(any(&[Workload::Bulk, Workload::BulkSearch]), bulk)
+            + when(has(Workload::Phases), fill(which.threads))
+            + when(has(Workload::Mixed), fill(cores))
+            + when(has(Workload::WriteHeavy), fill(cores))
+            + when(any(&[Workload::ReaderWriter, Workload::ReaderAlone]), fill(cores))
+            + when(has(Workload::WriterAlone), fill(cores));
+        let untimed = [Workload::Build, Workload::Bulk, Workload::Phases].map(Workload::name);
+        let windows = keys.iter().filter(|key| !untimed.contains(&key.workload.as_str())).count();
+        Work { windows: self.plan.window * windows as u32, fills }
     }
 
     fn stopped(&self) -> bool {
         // Relaxed: a wish; nothing is read because of it.
         self.stop.load(Ordering::Relaxed)
     }
+
+    fn progress(&self) -> ControlFlow<()> {
+        if self.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
 }
 
-/// Rows of the base that a worker takes at a time while building: few, so that all workers end together.
-const CHUNK: usize = 8;
-
-/// Measures the rows `wanted` of one session; see [`super::strategies::Strategy::session`].
-pub fn session<G: Graph>(
+/// Measures the rows `wanted` of one session and hands each to `push`, which returns false to stop.
+pub fn session(
     bench: &Bench<'_>,
-    threads: usize,
-    block: usize,
+    which: &Which,
     wanted: &BTreeSet<Key>,
     push: &mut dyn FnMut(Row) -> bool,
 ) -> Outcome {
-    let session = Session::<G> {
-        bench,
-        threads,
-        block,
-        cpus: bench.plan.placement.plan(bench.machine, threads),
-        of: Default::default(),
-    };
-    let wants = |workload: Workload| wanted.iter().any(|key| key.workload == workload.name());
-    let ended = session.built(wants(Workload::Build), wanted, push).and_then(|()| {
-        [Workload::Mixed, Workload::WriteHeavy]
-            .into_iter()
-            .filter(|workload| wants(*workload))
-            .try_for_each(|workload| session.mixed(workload, push))
-    });
-    if ended.is_some() { Outcome::Complete } else { Outcome::Interrupted }
+    let cpus = bench.plan.placement.plan(bench.machine, which.threads);
+    let mut session = Session { bench, which, cpus, wanted, push };
+    if session.all().is_some() { Outcome::Complete } else { Outcome::Interrupted }
 }
 
-struct Session<'a, G> {
+struct Session<'a> {
     bench: &'a Bench<'a>,
-    threads: usize,
-    block: usize,
+    which: &'a Which,
     cpus: Vec<Option<usize>>,
-    of: std::marker::PhantomData<fn() -> G>,
+    wanted: &'a BTreeSet<Key>,
+    push: &'a mut dyn FnMut(Row) -> bool,
 }
 
 /// The counters at one end of a window.
@@ -99,7 +100,7 @@ struct Counters {
 }
 
 /// One window with what its workers measured.
-type Trial = Window<Worker, Counters>;
+type Trial = Window<Log, Counters>;
 
 /// The parts of a row that a trial has measured.
 struct Measured {
@@ -111,180 +112,264 @@ struct Measured {
     memory: MemoryReport,
 }
 
-impl<G: Graph> Session<'_, G> {
-    fn index(&self) -> Index<G> {
-        crate::alloc::trim();
-        // The plan has checked every parameter.
-        Index::new(self.bench.plan.index).expect("a checked configuration")
+/// `None` from any of these means that the sweep is to end.
+impl Session<'_> {
+    fn all(&mut self) -> Option<()> {
+        self.built(Workload::Build, &[Workload::Search, Workload::SearchBatch, Workload::SearchWriter])?;
+        self.built(Workload::Bulk, &[Workload::BulkSearch])?;
+        self.mixed(&[Workload::Mixed])?;
+        self.mixed(&[Workload::WriteHeavy])?;
+        // Searches leave an index as it is, so the readers can go first and the writers work on the same.
+        self.mixed(&[Workload::ReaderAlone, Workload::ReaderWriter])?;
+        self.mixed(&[Workload::WriterAlone])?;
+        self.built(Workload::Phases, &[])
     }
 
-    /// Builds, and searches what was built. `None` when the sweep is to end.
-    fn built(
-        &self,
-        wants_build: bool,
-        wanted: &BTreeSet<Key>,
-        push: &mut dyn FnMut(Row) -> bool,
-    ) -> Option<()> {
-        let efs: Vec<usize> = wanted
-            .iter()
-            .filter(|key| key.workload == Workload::Search.name())
-            .filter_map(|key| key.ef)
-            .collect();
-        if !wants_build && efs.is_empty() {
+    fn wants(&self, workload: Workload) -> bool {
+        self.wanted.iter().any(|key| key.workload == workload.name())
+    }
+
+    fn index(&self) -> Box<dyn Bed> {
+        crate::alloc::trim();
+        let made = self.which.strategy.index(self.which.codec, self.bench.plan.index, &self.bench.sample);
+        // The plan has checked that the codec exists and fits the data, and every parameter.
+        made.and_then(Result::ok).expect("a checked configuration")
+    }
+
+    /// Builds, and searches what was built.
+    fn built(&mut self, build: Workload, searches: &[Workload]) -> Option<()> {
+        let efs = |workload: &Workload| {
+            let own = self.wanted.iter().filter(|key| key.workload == workload.name());
+            own.filter_map(|key| Some((*workload, key.ef?))).collect::<Vec<_>>()
+        };
+        let searches: Vec<(Workload, usize)> = searches.iter().flat_map(efs).collect();
+        if !self.wants(build) && searches.is_empty() {
             return Some(());
         }
         let index = self.index();
-        let health = if wants_build {
-            let measured = self.measure(&index, Workload::Build, None, || self.build(&index))?;
-            let health = self.health(&index);
-            push(self.row(measured, &health)).then_some(())?;
+        let health = if self.wants(build) {
+            let measured = self.measure(&*index, build, None)?;
+            let health = health(&*index);
+            self.push(measured, &health)?;
             health
         } else {
-            self.fill(&index, 0, self.bench.dataset.len())?;
-            self.health(&index)
+            self.fill(&*index, 0, self.bench.dataset.len(), build)?;
+            health(&*index)
         };
-        for ef in efs {
-            let mut measured =
-                self.measure(&index, Workload::Search, Some(ef), || self.search(&index, ef))?;
-            measured.recall = Some(self.recall(&index, ef));
-            push(self.row(measured, &health)).then_some(())?;
+        for (workload, ef) in searches {
+            let mut measured = self.measure(&*index, workload, Some(ef))?;
+            measured.recall = Some(self.recall(&*index, ef));
+            self.push(measured, &health)?;
         }
         Some(())
     }
 
-    /// One mixed workload on an index of its own.
-    fn mixed(&self, workload: Workload, push: &mut dyn FnMut(Row) -> bool) -> Option<()> {
+    /// Workloads, one after another, on an index that holds a part of the rows. Only the last one may insert.
+    fn mixed(&mut self, workloads: &[Workload]) -> Option<()> {
+        let workloads: Vec<Workload> = workloads.iter().copied().filter(|w| self.wants(*w)).collect();
+        let Some(&first) = workloads.first() else { return Some(()) };
         let index = self.index();
         let base = self.bench.dataset.len();
-        let prefill = workload.prefill(base);
-        self.fill(&index, 0, prefill)?;
+        let mut there = first.prefill(base);
+        self.fill(&*index, 0, there, first)?;
         let ef = self.bench.plan.mixed_ef;
-        let next = AtomicUsize::new(prefill);
-        let mut measured =
-            self.measure(&index, workload, Some(ef), || self.mix(&index, workload, &next, ef))?;
-        let health = self.health(&index);
+        let mut rows = Vec::new();
+        for workload in workloads {
+            let ef = workload.searches().then_some(ef);
+            let measured = self.measure(&*index, workload, ef)?;
+            there += measured.trial.results.iter().map(|log| log.inserts.operations()).sum::<u64>() as usize;
+            rows.push((measured, health(&*index)));
+        }
         // What was not inserted in the window comes in now, so that recall has an exact answer to be scored against.
-        self.fill(&index, next.into_inner().min(base), base)?;
-        measured.recall = Some(self.recall(&index, ef));
-        push(self.row(measured, &health)).then_some(())
+        self.fill(&*index, there.min(base), base, first)?;
+        let recall = self.recall(&*index, ef);
+        for (mut measured, health) in rows {
+            measured.recall = measured.ef.map(|_| recall);
+            self.push(measured, &health)?;
+        }
+        Some(())
     }
 
-    /// Runs one trial and looks at the index at once. `None` when the sweep is to end.
-    fn measure(
+    /// Runs one trial and looks at the index at once.
+    fn measure(&self, index: &dyn Bed, workload: Workload, ef: Option<usize>) -> Option<Measured> {
+        index.quiesce();
+        let trial = self.trial(index, workload, ef);
+        let memory = index.memory();
+        let ended = trial.interrupted || self.bench.stopped();
+        (!ended).then_some(Measured { workload, ef, trial, recall: None, memory })
+    }
+
+    fn trial(&self, index: &dyn Bed, workload: Workload, ef: Option<usize>) -> Trial {
+        let window = Some(self.bench.plan.window);
+        let writers = self.which.threads / 2;
+        match workload {
+            Workload::Build => self.steps(index, &self.cpus, None, workload, ef, |_| Round::BUILD),
+            Workload::Search | Workload::BulkSearch => {
+                self.steps(index, &self.cpus, window, workload, ef, |_| Round::SEARCH)
+            }
+            Workload::SearchBatch => {
+                self.steps(index, &self.cpus, window, workload, ef, |_| Round::SEARCH_EACH)
+            }
+            Workload::SearchWriter => self.beside_a_writer(index, ef.unwrap_or(self.bench.plan.k)),
+            Workload::Mixed | Workload::WriteHeavy => {
+                let round = workload.mix().unwrap_or(Round::SEARCH);
+                self.steps(index, &self.cpus, window, workload, ef, |_| round)
+            }
+            // Each role has the same CPUs alone as beside the other one.
+            Workload::ReaderWriter => self.steps(index, &self.cpus, window, workload, ef, |worker| {
+                if worker < writers { Round::WRITE } else { Round::SEARCH }
+            }),
+            Workload::ReaderAlone => {
+                self.steps(index, &self.cpus[writers..], window, workload, ef, |_| Round::SEARCH)
+            }
+            Workload::WriterAlone => {
+                self.steps(index, &self.cpus[..writers], window, workload, ef, |_| Round::WRITE)
+            }
+            Workload::Phases => self.phases(index),
+            Workload::Bulk => self.bulk(index),
+        }
+    }
+
+    fn counters(&self, index: &dyn Bed) -> Counters {
+        Counters { noise: Noise::now(), contention: index.contention() }
+    }
+
+    /// Runs a round of operations on each of some workers.
+    fn steps(
         &self,
-        index: &Index<G>,
+        index: &dyn Bed,
+        cpus: &[Option<usize>],
+        limit: Option<Duration>,
         workload: Workload,
         ef: Option<usize>,
-        trial: impl FnOnce() -> Trial,
-    ) -> Option<Measured> {
-        index.graph().quiesce();
-        let trial = trial();
-        let memory = index.memory();
-        (!trial.interrupted && !self.bench.stopped()).then_some(Measured {
-            workload,
-            ef,
-            trial,
-            recall: None,
-            memory,
-        })
-    }
-
-    /// Runs `work` on all workers of the session; see [`workers::run`].
-    fn trial(
-        &self,
-        index: &Index<G>,
-        limit: Option<Duration>,
-        prepare: impl Fn() -> Worker + Sync,
-        work: impl Fn(&Turn<'_>, &mut Worker) + Sync,
+        round: impl Fn(usize) -> Round + Sync,
     ) -> Trial {
-        let counters = || Counters { noise: Noise::now(), contention: index.graph().contention() };
+        let (dataset, k) = (self.bench.dataset, self.bench.plan.k);
+        let there = workload.prefill(dataset.len());
+        let next_row = AtomicUsize::new(there);
+        let beam = (k, ef.unwrap_or(k));
         workers::run(
-            &self.cpus,
+            cpus,
             limit,
             self.bench.stop,
-            counters,
-            |_| prepare(),
-            |turn, mut worker| {
-                work(turn, &mut worker);
-                worker
+            || self.counters(index),
+            |worker| {
+                let mut hands = index.hands();
+                if ef.is_some() {
+                    // A worker that has searched before does not grow its scratch in the window.
+                    let warm_up = match workload {
+                        Workload::SearchBatch => Round::SEARCH_EACH,
+                        _ => Round { least: WARM_UP, ..Round::SEARCH },
+                    };
+                    let turn = Turn::ended(worker);
+                    let mut script = Script::new(&turn, cpus.len(), dataset, warm_up, &next_row, beam);
+                    hands.work(&mut script, &mut Log::new(0));
+                }
+                hands
+            },
+            |turn, mut hands| {
+                let round = round(turn.worker);
+                let mut script = Script::new(turn, cpus.len(), dataset, round, &next_row, beam);
+                let mut log = Log::new(k.min(there));
+                hands.work(&mut script, &mut log);
+                log.scratch_bytes = hands.scratch_bytes();
+                log
             },
         )
     }
 
-    /// Inserts rows without measuring.
-    fn fill(&self, index: &Index<G>, from: usize, to: usize) -> Option<()> {
-        let dim = self.bench.dataset.dim();
-        let progress =
-            |_| if self.bench.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        // The data set has been checked and the index is large enough, so only a wish to stop can end this early.
-        (from == to || index.insert_batch(&self.bench.dataset.base()[from * dim..to * dim], progress).is_ok())
-            .then_some(())
-    }
-
-    fn build(&self, index: &Index<G>) -> Trial {
-        let dataset = self.bench.dataset;
-        let next = AtomicUsize::new(0);
-        self.trial(index, None, Worker::new, |turn, worker| {
-            loop {
-                // Relaxed: hands out numbers; the rows themselves never change.
-                let from = next.fetch_add(CHUNK, Ordering::Relaxed);
-                if from >= dataset.len() || turn.is_over() {
-                    return;
-                }
-                for row in from..(from + CHUNK).min(dataset.len()) {
-                    worker.insert(index, dataset.row(row));
-                }
-            }
-        })
-    }
-
-    fn search(&self, index: &Index<G>, ef: usize) -> Trial {
+    /// A build that looks at the clock at each step of an insert.
+    fn phases(&self, index: &dyn Bed) -> Trial {
         let (dataset, k) = (self.bench.dataset, self.bench.plan.k);
-        let warm = || Worker::warm(index, dataset, k, ef);
-        self.trial(index, Some(self.bench.plan.window), warm, |turn, worker| {
-            // Workers start at different queries, so that they do not walk the same paths at the same time.
-            let mut query = turn.worker * dataset.query_count() / self.threads;
-            // At least one, however late the worker gets its CPU: a row without operations says nothing.
-            loop {
-                worker.search(index, dataset.query(query), k, ef);
-                query = (query + 1) % dataset.query_count();
-                if turn.is_over() {
-                    return;
-                }
-            }
-        })
+        let (next_row, threads) = (AtomicUsize::new(0), self.cpus.len());
+        workers::run(
+            &self.cpus,
+            None,
+            self.bench.stop,
+            || self.counters(index),
+            |_| index.hands(),
+            |turn, mut hands| {
+                let mut script = Script::new(turn, threads, dataset, Round::BUILD, &next_row, (k, k));
+                let (mut log, mut watch) = (Log::new(0), Stopwatch::new());
+                hands.work_in_phases(&mut script, &mut log, &mut watch);
+                log.spent(&watch);
+                log.scratch_bytes = hands.scratch_bytes();
+                log
+            },
+        )
     }
 
-    fn mix(&self, index: &Index<G>, workload: Workload, next: &AtomicUsize, ef: usize) -> Trial {
-        let (dataset, k) = (self.bench.dataset, self.bench.plan.k);
-        let (round, inserts) = workload.mix().unwrap_or((1, 0));
-        let warm = || Worker::warm(index, dataset, k, ef);
-        self.trial(index, Some(self.bench.plan.window), warm, |turn, worker| {
-            let mut query = turn.worker * dataset.query_count() / self.threads;
-            // Each worker enters the round at another step, so that inserts do not come in volleys.
-            let first = turn.worker * round / self.threads;
-            for step in first.. {
-                // One whole round at least, so that each row has searches and inserts.
-                if step >= first + round && turn.is_over() {
-                    return;
-                }
-                if step % round < inserts {
-                    // Relaxed: hands out numbers; the rows themselves never change.
-                    let row = next.fetch_add(1, Ordering::Relaxed);
-                    if row >= dataset.len() {
-                        return turn.end();
-                    }
-                    worker.insert(index, dataset.row(row));
+    /// Searches beside one more thread, which changes lists at a set rate.
+    fn beside_a_writer(&self, index: &dyn Bed, ef: usize) -> Trial {
+        let (bench, threads) = (self.bench, self.which.threads);
+        let (dataset, k) = (bench.dataset, bench.plan.k);
+        let cpus = bench.plan.placement.plan(bench.machine, threads + 1);
+        let none_left = AtomicUsize::new(dataset.len());
+        workers::run(
+            &cpus,
+            Some(bench.plan.window),
+            bench.stop,
+            || self.counters(index),
+            |_| index.hands(),
+            |turn, mut hands| {
+                let mut log = Log::new(k.min(dataset.len()));
+                if turn.worker == threads {
+                    let mut pace = Pace::new(bench.plan.update_rate / EDIT as f64);
+                    // One edit at least, however late the thread gets its CPU.
+                    let mut first = true;
+                    log.updates = index.churn(&mut || std::mem::take(&mut first) || pace.wait(turn));
                 } else {
-                    worker.search(index, dataset.query(query), k, ef);
-                    query = (query + 1) % dataset.query_count();
+                    let mut script = Script::new(turn, threads, dataset, Round::SEARCH, &none_left, (k, ef));
+                    hands.work(&mut script, &mut log);
+                    log.scratch_bytes = hands.scratch_bytes();
                 }
-            }
-        })
+                log
+            },
+        )
+    }
+
+    /// One call that inserts all rows, on a thread pool of as many workers as the session has.
+    fn bulk(&self, index: &dyn Bed) -> Trial {
+        let dataset = self.bench.dataset;
+        let unpinned = Arc::new(Mutex::new(None));
+        let pool = pool(&self.cpus, &unpinned);
+        let mut trial = workers::run(
+            &[None],
+            None,
+            self.bench.stop,
+            || self.counters(index),
+            |_| (),
+            |turn, ()| {
+                let mut log = Log::new(0);
+                let progress =
+                    |_| if turn.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+                let start = Instant::now();
+                let done = pool.install(|| index.bulk(dataset.base(), &progress));
+                log.inserts.add(start.elapsed(), dataset.len() as u64);
+                log.refused += u64::from(!done);
+                log
+            },
+        );
+        trial.unpinned = unpinned.lock().ok().and_then(|reason| reason.clone());
+        trial
+    }
+
+    /// Inserts rows without measuring: as the workload that they are for does.
+    fn fill(&self, index: &dyn Bed, from: usize, to: usize, workload: Workload) -> Option<()> {
+        let dim = self.bench.dataset.dim();
+        let rows = &self.bench.dataset.base()[from * dim..to * dim];
+        let progress = |_| self.bench.progress();
+        // The data set has been checked and the index is large enough, so only a wish to stop can end this early.
+        let filled = match workload {
+            _ if rows.is_empty() => true,
+            Workload::Bulk => index.bulk(rows, &progress),
+            _ => index.fill(rows, &progress),
+        };
+        filled.then_some(())
     }
 
     /// Mean recall@k over all queries, scored by distance.
-    fn recall(&self, index: &Index<G>, ef: usize) -> f64 {
+    fn recall(&self, index: &dyn Bed, ef: usize) -> f64 {
         let (dataset, k) = (self.bench.dataset, self.bench.plan.k);
         let (Some(truth), Ok(answers)) = (dataset.truth(), index.search_batch(dataset.queries(), k, ef))
         else {
@@ -296,40 +381,47 @@ impl<G: Graph> Session<'_, G> {
         scores.sum::<f64>() / dataset.query_count() as f64
     }
 
-    fn health(&self, index: &Index<G>) -> Health {
-        index.graph().quiesce();
-        let shape = GraphConfig { m: self.bench.plan.index.m, capacity: self.bench.plan.index.capacity };
-        Health::of(&index.graph().read(), &shape)
+    fn push(&mut self, measured: Measured, health: &Health) -> Option<()> {
+        let row = self.row(measured, health);
+        (self.push)(row).then_some(())
     }
 
     fn row(&self, measured: Measured, health: &Health) -> Row {
         let Measured { workload, ef, trial, recall, mut memory } = measured;
-        let plan = self.bench.plan;
-        let oversubscribed = self.threads > self.bench.machine.allowed_cores;
-        let (mut searches, mut inserts, mut refused) = (Latencies::new(), Latencies::new(), 0);
-        for worker in &trial.results {
-            searches.merge(&worker.searches);
-            inserts.merge(&worker.inserts);
-            refused += worker.refused;
-            memory.scratch_bytes += worker.scratch.bytes();
-        }
+        let (plan, which) = (self.bench.plan, self.which);
+        let oversubscribed = which.threads > self.bench.machine.allowed_cores;
+        let mut all = Log::new(0);
+        trial.results.iter().for_each(|log| all.merge(log));
+        memory.scratch_bytes += all.scratch_bytes;
         let (before, after) = &trial.observed;
-        let mut tainted = after.noise.since(&before.noise, oversubscribed);
+        let beside = usize::from(workload == Workload::SearchWriter);
+        let crowded = which.threads + beside > self.bench.machine.allowed_cores;
+        let mut tainted = after.noise.since(&before.noise, crowded);
         tainted.extend(trial.unpinned);
-        tainted.extend((refused > 0).then(|| format!("the index refused {refused} operations")));
+        tainted.extend((all.refused > 0).then(|| format!("the index refused {} operations", all.refused)));
+        let inserts = all.inserts.operations();
         Row {
-            strategy: G::NAME.into(),
+            strategy: which.strategy.name().into(),
+            codec: which.codec.into(),
             workload: workload.name().into(),
-            threads: self.threads,
-            block: self.block,
+            threads: which.threads,
+            block: which.block,
             oversubscribed,
             seconds: trial.seconds,
             k: plan.k,
             ef,
             m: plan.index.m,
             ef_construction: plan.index.ef_construction,
-            ops: Ops { search: searches.op(trial.seconds), insert: inserts.op(trial.seconds), remove: None },
+            ops: Ops {
+                search: all.searches.op(trial.seconds),
+                insert: all.inserts.op(trial.seconds),
+                remove: None,
+            },
             recall_at_k: recall,
+            short_answers: workload.searches().then_some(all.short),
+            phases: (workload == Workload::Phases).then(|| Phases::per_insert(&all.phases, inserts)),
+            updates_per_second: (workload == Workload::SearchWriter)
+                .then(|| all.updates as f64 / trial.seconds),
             memory: Memory::new(&memory, rss_bytes().unwrap_or(0)),
             graph: record::Graph {
                 live: health.live as u64,
@@ -344,45 +436,23 @@ impl<G: Graph> Session<'_, G> {
     }
 }
 
-/// One worker's scratch and measurements.
-struct Worker {
-    scratch: Scratch<F32>,
-    searches: Latencies,
-    inserts: Latencies,
-    /// Operations that the index refused. There should be none: data and plan were checked.
-    refused: u64,
+fn health(index: &dyn Bed) -> Health {
+    index.quiesce();
+    index.health()
+}
+
+/// A thread pool with a worker on each of these CPUs. Why one could not be pinned goes to `unpinned`.
+fn pool(cpus: &[Option<usize>], unpinned: &Arc<Mutex<Option<String>>>) -> rayon::ThreadPool {
+    let (cpus, unpinned, threads) = (cpus.to_vec(), Arc::clone(unpinned), cpus.len());
+    let pin = move |worker: usize| {
+        let failed = cpus[worker].and_then(|cpu| pin_current_thread(cpu).err());
+        if let (Some(error), Ok(mut unpinned)) = (failed, unpinned.lock()) {
+            *unpinned = Some(error.to_string());
+        }
+    };
+    // It fails where threads cannot be had, as does the start of any other worker.
+    rayon::ThreadPoolBuilder::new().num_threads(threads).start_handler(pin).build().expect("threads")
 }
 
 /// Searches of each worker before the window opens: they size the scratch and fill the caches.
 const WARM_UP: usize = 64;
-
-impl Worker {
-    fn new() -> Self {
-        Worker { scratch: Scratch::new(), searches: Latencies::new(), inserts: Latencies::new(), refused: 0 }
-    }
-
-    /// One that has searched before, so that the window does not see its scratch grow.
-    fn warm<G: Graph>(index: &Index<G>, dataset: &Dataset, k: usize, ef: usize) -> Self {
-        let mut worker = Worker::new();
-        for query in (0..dataset.query_count()).take(WARM_UP) {
-            worker.search(index, dataset.query(query), k, ef);
-        }
-        Worker { scratch: worker.scratch, ..Worker::new() }
-    }
-
-    #[inline]
-    fn search<G: Graph>(&mut self, index: &Index<G>, query: &[f32], k: usize, ef: usize) {
-        let start = Instant::now();
-        let found = index.search_with(query, k, ef, &mut self.scratch);
-        self.searches.record(start.elapsed());
-        self.refused += u64::from(std::hint::black_box(found).is_err());
-    }
-
-    #[inline]
-    fn insert<G: Graph>(&mut self, index: &Index<G>, vector: &[f32]) {
-        let start = Instant::now();
-        let node = index.insert_with(vector, &mut self.scratch);
-        self.inserts.record(start.elapsed());
-        self.refused += u64::from(node.is_err());
-    }
-}

@@ -1,13 +1,12 @@
-//! All strategies, behind one interface that is called once per session.
+//! All strategies, behind one interface that makes indexes.
 
-use super::Outcome;
-use super::session::{Bench, session};
-use crate::record::{Key, Row};
+use super::bed::{self, Bed};
+use hnsw_core::error::ConfigError;
 use hnsw_core::graph::{Caps, Graph};
-use std::collections::BTreeSet;
+use hnsw_core::hnsw::IndexConfig;
 use std::marker::PhantomData;
 
-/// A strategy whose type is erased. Whatever is measured runs below [`Strategy::session`], with the type known.
+/// A strategy whose type is erased. Whatever is measured runs below [`Bed::hands`], with the types known.
 pub trait Strategy: Sync {
     /// The name in flags and result documents.
     fn name(&self) -> &'static str;
@@ -20,16 +19,19 @@ pub trait Strategy: Sync {
         self.caps().parallel_reads || self.caps().parallel_writes
     }
 
-    /// Measures the rows `wanted` and hands each to `push`, which returns false to stop.
-    fn session(
+    /// An empty index with rows of the codec of this name, which has seen `sample`; `None` if there is no such codec.
+    ///
+    /// # Errors
+    /// When a parameter is out of range, or the codec cannot use the sample.
+    fn index(
         &self,
-        bench: &Bench<'_>,
-        threads: usize,
-        block: usize,
-        wanted: &BTreeSet<Key>,
-        push: &mut dyn FnMut(Row) -> bool,
-    ) -> Outcome;
+        codec: &str,
+        config: IndexConfig,
+        sample: &[f32],
+    ) -> Option<Result<Box<dyn Bed>, ConfigError>>;
 }
+
+type Make = fn(IndexConfig, &[f32]) -> Result<Box<dyn Bed>, ConfigError>;
 
 struct Of<G>(PhantomData<fn() -> G>);
 
@@ -42,15 +44,20 @@ impl<G: Graph> Strategy for Of<G> {
         G::CAPS
     }
 
-    fn session(
+    fn index(
         &self,
-        bench: &Bench<'_>,
-        threads: usize,
-        block: usize,
-        wanted: &BTreeSet<Key>,
-        push: &mut dyn FnMut(Row) -> bool,
-    ) -> Outcome {
-        session::<G>(bench, threads, block, wanted, push)
+        codec: &str,
+        config: IndexConfig,
+        sample: &[f32],
+    ) -> Option<Result<Box<dyn Bed>, ConfigError>> {
+        macro_rules! makers {
+            ($(($name:literal, $codec:ty)),+ $(,)?) => {
+                [$(($name, bed::make::<G, $codec> as Make)),+]
+            };
+        }
+        let makers = hnsw_core::for_each_codec!(makers);
+        let (_, make) = makers.into_iter().find(|(name, _)| *name == codec)?;
+        Some(make(config, sample))
     }
 }
 

@@ -22,6 +22,12 @@ pub struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// One that is over from the beginning: its worker does the least that there is to do.
+    pub fn ended(worker: usize) -> Turn<'static> {
+        static OVER: AtomicBool = AtomicBool::new(true);
+        Turn { worker, over: &OVER }
+    }
+
     /// True when the window is over: finish the operation at hand and return.
     #[inline]
     pub fn is_over(&self) -> bool {

@@ -26,7 +26,10 @@ fn a_sweep_measures_prints_and_can_be_read_by_every_command() {
     );
     let said = lines(&swept.err);
     assert_eq!(said.len(), 2, "{said:?}");
-    assert!(said[0].starts_with("measuring clustered-400x16-i16-s42 (400 x 16): 2 strategies"), "{said:?}");
+    assert!(
+        said[0].starts_with("measuring clustered-400x16-i16-s42 (400 x 16 f32): 2 strategies"),
+        "{said:?}"
+    );
     assert!(said[0].contains("on 1, 2 threads") && said[0].contains("12 rows, to small.json"), "{said:?}");
     assert!(said[1].starts_with("about ") && said[1].ends_with(" to go"), "{said:?}");
     for text in ["build", "write-heavy", "lockfree", "recall@10", "hnsw-lab report small.json"] {
@@ -87,6 +90,86 @@ fn the_same_command_again_measures_nothing_and_other_flags_are_refused() {
     assert_eq!(lab.document("small.json"), document, "nothing was lost");
     assert_eq!(lab.run(&format!("{SMALL} --m 8 --fresh")).code, Some(0));
     assert_eq!(lab.document("small.json").run.config.m, 8);
+}
+
+/// All that the default leaves out, with two codecs, and with far more threads than there are CPUs.
+#[test]
+fn every_workload_runs_with_any_codec_and_when_threads_share_cpus() {
+    let lab = Lab::new();
+    let workloads =
+        "build,search,search-batch,search-writer,bulk,bulk-search,mixed,write-heavy,reader-writer,phases";
+    let args = SMALL.replace("--threads 1,2", &format!("--threads 2,16 --workloads {workloads}"));
+    let said = lab.run(&format!("{args} --codec f32,sq8+f32 --alpha 1.1"));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let document = lab.document("small.json");
+    assert_eq!((document.run.config.codec.as_str(), document.run.config.alpha), ("f32,sq8+f32", 1.1));
+    assert_eq!(document.run.config.sample_rows, 400);
+    // For each codec: sequential on one thread does nothing that needs two roles.
+    assert_eq!(document.rows.len(), 2 * (9 + 2 * 12));
+    let verified = lab.run("verify small.json");
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+    for row in &document.rows {
+        let about = format!("{} {row:?}", row.key());
+        assert_eq!(row.short_answers.unwrap_or(0), 0, "{about}");
+        assert_eq!(row.memory.codes_bytes > 0, row.codec == "sq8+f32", "{about}");
+        assert_eq!(row.phases.is_some(), row.workload == "phases", "{about}");
+        assert_eq!(
+            row.updates_per_second.is_some_and(|rate| rate > 0.0),
+            row.workload == "search-writer",
+            "{about}"
+        );
+        for (name, op) in row.ops.named() {
+            let counted = op.evaluations_per_op.zip(op.hops_per_op);
+            assert_eq!(counted.is_none(), row.workload == "bulk", "{name} of {about}");
+            assert!(
+                counted.is_none_or(|(distances, hops)| distances > 10.0 && hops > 1.0),
+                "{name} of {about}"
+            );
+        }
+        if let Some(phases) = row.phases {
+            let sum: f64 = phases.all().iter().sum();
+            let busy = sum * row.ops.insert.as_ref().expect("inserts").count as f64 / 1e6;
+            assert!(phases.search_us > 0.0 && busy <= row.seconds * row.threads as f64, "{about}");
+        }
+    }
+    for text in ["µs per insert", "of alone", "search-batch · sq8+f32", "latency of one call"] {
+        assert!(said.out.contains(text), "no {text} in {}", said.out);
+    }
+    let plotted = lab.run("plot small.json --out plots");
+    assert_eq!(plotted.code, Some(0), "{plotted:?}");
+    assert!(lab.path("plots/small-scaling-search-sq8-f32.svg").exists(), "{plotted:?}");
+}
+
+/// Counts of distances and hops are free of noise: the same inserts by one thread give the same, in any window.
+#[test]
+fn counts_of_work_repeat() {
+    let counts = |seconds: &str| {
+        let lab = Lab::new();
+        let one = serial().replace("--workloads build", "--workloads build,search");
+        assert_eq!(lab.run(&one.replace("--seconds 0.02", seconds)).code, Some(0));
+        let rows = lab.document("small.json").rows;
+        let op = rows[0].ops.insert.clone().expect("inserts");
+        (op.evaluations_per_op, op.hops_per_op, rows[0].graph.digest.clone())
+    };
+    assert_eq!(counts("--seconds 0.02"), counts("--seconds 0.05"));
+}
+
+#[test]
+fn tax_measures_prints_and_is_told_again() {
+    let lab = Lab::new();
+    let args = SMALL.replace("sweep", "tax").replace("--threads 1,2", "--threads 1,2 --update-rate 20000");
+    let said = lab.run(&args);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let document = lab.document("small.json");
+    assert_eq!(document.run.config.workloads, ["build", "search", "search-writer"]);
+    assert_eq!(document.run.config.update_rate, Some(20_000.0));
+    for text in
+        ["x sequential / thread", "beside a writer of 20,000 lists/s", "hnsw-lab report small.json --tax"]
+    {
+        assert!(said.out.contains(text), "no {text} in {}", said.out);
+    }
+    let again = lab.run("report small.json --tax");
+    assert!(said.out.starts_with(&again.out), "the same tables: {}\n{}", said.out, again.out);
 }
 
 #[test]

@@ -230,3 +230,19 @@ fn errors_are_one_line_with_a_cure() {
     let error = run(&PlotArgs { file, out }).expect_err("not a folder");
     assert!(error.to_string().contains("choose another with `--out`"), "{error}");
 }
+
+#[test]
+fn each_codec_has_figures_of_its_own() {
+    let mut document = sample();
+    let mut other = document.rows.clone();
+    other.iter_mut().for_each(|row| row.codec = "sq8+f32".into());
+    document.run.config.codec = "f32,sq8+f32".into();
+    document.rows.extend(other);
+    let names: Vec<String> =
+        figures(&document).expect("drawn").into_iter().map(|figure| figure.name).collect();
+    assert_eq!(names.len(), 2 * 6);
+    let figure = figure(&document, "scaling-search-sq8-f32");
+    let svg = parsed(&figure);
+    assert_eq!(curves(&svg, "fine").len(), 3, "a curve in each panel, of one codec");
+    assert!(texts(&svg).iter().any(|text| text.contains("128 sq8+f32, l2")), "{:?}", texts(&svg));
+}

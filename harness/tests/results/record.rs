@@ -79,7 +79,7 @@ fn a_key_is_taken_once() {
     let (_folder, path) = sample_file();
     let mut writer = Writer::resume(&path, &run()).expect("the same sweep");
     let error = writer.push(sample().rows[0].clone()).expect_err("there already");
-    line_with(&error, "sequential build threads=1 block=0");
+    line_with(&error, "sequential f32 build threads=1 block=0");
 }
 
 #[test]

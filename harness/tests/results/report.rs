@@ -1,6 +1,7 @@
 //! The tables of the made-up document.
 
-use hnsw_lab::report::{ReportArgs, csv, run, tables};
+use hnsw_lab::record::{Op, Phases};
+use hnsw_lab::report::{ReportArgs, csv, run, tables, tax};
 use hnsw_lab::summary::Summary;
 
 use crate::support::{sample, sample_file};
@@ -108,7 +109,7 @@ fn flags_are_shown_and_explained() {
     let tainted = mixed.lines().find(|line| line.ends_with('!')).expect("the tainted point");
     assert_eq!(tainted.split_whitespace().next(), Some("2"), "{tainted}");
     let sequential = cells_of(&text, "\nbuild", "sequential");
-    assert_eq!(sequential.len(), 13, "no flag: {sequential:?}");
+    assert_eq!(sequential.len(), 14, "no flag: {sequential:?}");
     assert_eq!((sequential[1], sequential[4], sequential[5]), ("1", "1.00", "1.00"));
 }
 
@@ -136,14 +137,95 @@ fn csv_has_every_point_with_all_its_columns() {
     let lines: Vec<&str> = text.lines().collect();
     // 4 strategies at 3 thread counts and the baseline at 1; build, mixed and write-heavy once, search at 3 efs.
     assert_eq!(lines.len(), 1 + 13 * 6);
-    assert!(lines.iter().all(|line| line.split(',').count() == 18), "{}", lines[1]);
-    assert!(lines[1].starts_with("build,sequential,1,,3,false,false,"), "{}", lines[1]);
+    assert!(lines.iter().all(|line| line.split(',').count() == 22), "{}", lines[1]);
+    assert!(lines[1].starts_with("build,f32,sequential,1,,3,false,false,"), "{}", lines[1]);
 }
 
 #[test]
 fn an_unknown_workload_is_one_line_with_the_known_ones() {
     let (_folder, file) = sample_file();
-    let error = run(&ReportArgs { file, workload: Some("serach".into()), csv: false }).expect_err("unknown");
+    let error = run(&ReportArgs { file, workload: Some("serach".into()), csv: false, tax: false })
+        .expect_err("unknown");
     let line = error.to_string();
     assert!(line.contains("`serach`; it has build, search, mixed, write-heavy"), "{line}");
+}
+
+#[test]
+fn phases_are_shares_of_the_time_of_an_insert() {
+    let mut document = sample();
+    document.rows.retain(|row| row.workload == "build");
+    for row in &mut document.rows {
+        row.workload = "phases".into();
+        row.phases = Some(Phases { search_us: 60.0, select_us: 20.0, link_us: 15.0, wait_us: 5.0 });
+    }
+    let summary = Summary::of(&document);
+    let text = tables(&document, &summary, &["phases"], false);
+    let cells = cells_of(&text, "µs per insert", "fine");
+    assert_eq!(cells, ["fine", "1", "100", "60.0", "20.0", "15.0", "5.0"]);
+}
+
+#[test]
+fn roles_are_shares_of_what_each_reaches_alone_in_the_same_block() {
+    let mut document = sample();
+    document.rows.retain(|row| row.workload == "write-heavy" && row.threads == 2);
+    let rows = std::mem::take(&mut document.rows);
+    for row in rows {
+        let slow = 1.0 / (row.block + 1) as f64;
+        for (workload, searches, inserts) in
+            [("reader-writer", 900.0, 80.0), ("reader-alone", 1_000.0, 0.0), ("writer-alone", 0.0, 100.0)]
+        {
+            let mut row = row.clone();
+            row.workload = workload.into();
+            let set = |op: &mut Option<Op>, rate: f64| {
+                *op = op.take().filter(|_| rate > 0.0).map(|op| Op { per_second: rate * slow, ..op });
+            };
+            set(&mut row.ops.search, searches);
+            set(&mut row.ops.insert, inserts);
+            row.ef = row.ops.search.as_ref().and(row.ef);
+            row.short_answers = row.ef.map(|_| 1);
+            document.rows.push(row);
+        }
+    }
+    let summary = Summary::of(&document);
+    let text = tables(&document, &summary, &["reader-writer"], false);
+    let cells = cells_of(&text, "short answers", "lockfree");
+    assert_eq!(cells, ["lockfree", "2", "450", "90.0", "%", "0.0", "%", "40", "80.0", "%", "0.0", "%", "3"]);
+    assert!(text.contains("answers with too few neighbours: a promise"), "{text}");
+}
+
+#[test]
+fn tables_of_several_codecs_stand_apart() {
+    let mut document = sample();
+    let mut other = document.rows.clone();
+    for row in &mut other {
+        row.codec = "sq8".into();
+        row.ops.search.iter_mut().for_each(|op| op.per_second *= 3.0);
+    }
+    document.run.config.codec = "f32,sq8".into();
+    document.rows.extend(other);
+    let summary = Summary::of(&document);
+    let text = tables(&document, &summary, &["search"], false);
+    let (exact, coded) = text.split_once("search · sq8 · ef 32").expect("both");
+    assert!(exact.contains("search · f32 · ef 32"), "{text}");
+    let ratio = |text: &str| cells_of(text, "strategy", "fine")[5].to_owned();
+    assert_eq!(ratio(exact), ratio(coded), "ratios are taken within a codec");
+    assert_eq!(summary.by_codec().len(), 2);
+}
+
+#[test]
+fn tax_is_what_each_thread_loses_against_the_baseline_in_the_same_block() {
+    let mut document = sample();
+    document.rows.retain(|row| row.workload == "search" && row.ef == Some(32));
+    for row in &mut document.rows {
+        let each = if row.strategy == "sequential" { 1_000.0 } else { 950.0 };
+        let rate = each * row.threads as f64 / (row.block + 1) as f64;
+        row.ops.search.as_mut().expect("searches").per_second = rate;
+    }
+    let text = tax(&document, &Summary::of(&document), false);
+    let fine = cells_of(&text, "\nsearch", "fine");
+    assert_eq!(fine[..6], ["fine", "1", "475", "0.950", "0.000", "+5.0"]);
+    assert!(text.contains("against sequential search on one thread"), "{text}");
+    document.rows.retain(|row| row.strategy != "sequential");
+    let without = tax(&document, &Summary::of(&document), false);
+    assert!(!without.contains("against sequential"), "{without}");
 }

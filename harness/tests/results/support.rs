@@ -130,7 +130,10 @@ pub fn run() -> Run {
             efs: vec![16, 32, 64],
             k: 10,
             codec: "f32".into(),
+            alpha: 1.0,
+            sample_rows: 10_000,
             seconds: SECONDS,
+            update_rate: None,
             blocks: 3,
             seed: 42,
             pin: "compact".into(),
@@ -176,12 +179,15 @@ fn row(
             count: count as u64,
             per_second: count / seconds,
             latency_us: latency(micros * traits.slowness * wait / noise),
+            evaluations_per_op: Some((micros * 9.5).round()),
+            hops_per_op: Some((micros * 0.6).round()),
         })
     };
     let oversubscribed = threads > CPUS;
     let tainted = (traits.name, workload, threads, block) == ("fine", "mixed", 2, 1);
     Row {
         strategy: traits.name.into(),
+        codec: run.config.codec.clone(),
         workload: workload.into(),
         threads,
         block,
@@ -197,6 +203,9 @@ fn row(
             remove: if workload == "write-heavy" { op(inserts / 2.0, 95.0) } else { None },
         },
         recall_at_k: ef.map(|_| recall + 0.002 * (random.f64() - 0.5)),
+        short_answers: ef.map(|_| 0),
+        phases: None,
+        updates_per_second: None,
         memory: memory(traits, threads as u64),
         graph: Graph {
             live: BASE,

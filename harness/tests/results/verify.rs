@@ -26,7 +26,7 @@ fn problems_make_exit_code_1() {
 
 #[test]
 fn each_broken_row_is_found() {
-    let broken: [Case<Row>; 15] = [
+    let broken: [Case<Row>; 17] = [
         ("total_bytes is", |row| row.memory.total_bytes += 1),
         ("overhead_percent is", |row| row.memory.overhead_percent += 0.5),
         ("are not", |row| insert(row).per_second *= 1.01),
@@ -46,6 +46,8 @@ fn each_broken_row_is_found() {
             row.ops.search = insert;
         }),
         ("its block is not in run.config", |row| row.block = 99),
+        ("its codec is not in run.config", |row| row.codec = "f8".into()),
+        ("2 answers have fewer than 10 neighbours", |row| row.short_answers = Some(2)),
         ("its strategy is not in run.config", |row| row.strategy = "other".into()),
         ("k, m or ef_construction differ", |row| row.m = 8),
     ];
@@ -76,7 +78,7 @@ fn a_missing_row_is_listed() {
     document
         .rows
         .retain(|row| !(row.strategy == "mvcc" && row.threads == 2 && row.ef == Some(64) && row.block != 1));
-    assert!(one_problem(&document).starts_with("missing: mvcc search threads=2 ef=64, block 0, 2;"));
+    assert!(one_problem(&document).starts_with("missing: mvcc f32 search threads=2 ef=64, block 0, 2;"));
 }
 
 #[test]

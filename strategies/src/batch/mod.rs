@@ -101,6 +101,8 @@ impl Graph for Batch {
         wait_free_reads: false,
         lock_free_writes: false,
         snapshots: false,
+        whole_lists: true,
+        unlocked_rewrites: false,
         deterministic_batch: true,
     };
 

@@ -45,9 +45,9 @@ impl<'g, B> Session<'g, B> {
 
 /// Copies a list whose lock the caller holds, or that is frozen; if it is neither, the copy means nothing.
 #[inline(always)]
-fn copy_list(slots: &[AtomicU32], cap: usize, to: &mut LinkBuf) {
+fn copy_list(slots: &[AtomicU32], to: &mut LinkBuf) {
     // Relaxed [batch-slot-read]: ordered by the lock of the list, or by the word that says whether it is frozen.
-    to.fill(cap, |i| Link::from_bits(slots[i].load(Ordering::Relaxed)));
+    to.fill(slots, |slot| Link::from_bits(slot.load(Ordering::Relaxed)));
 }
 
 impl Batch {
@@ -55,7 +55,7 @@ impl Batch {
     #[cold]
     fn copy_locked(&self, place: Place, row: &[AtomicU32], to: &mut LinkBuf) {
         let _held = Held::take(&self.locks.row(place)[0], &self.waits);
-        copy_list(row, row.len(), to);
+        copy_list(row, to);
     }
 }
 
@@ -92,7 +92,7 @@ impl<B> View for Session<'_, B> {
         let cap = nodes.config().cap(at.level);
         let row = &slots.row(place)[..cap];
         if let Some(frozen) = phase.frozen() {
-            copy_list(row, cap, buf);
+            copy_list(row, buf);
             if phase.still(frozen) {
                 return buf;
             }
@@ -126,7 +126,7 @@ impl Edit for Session<'_, Buffers<'_>> {
         out.clear();
         // Unlocks when it goes out of scope, also if `f` panics; nothing is written before `f` has returned.
         let _held = Held::take(&locks.row(place)[0], waits);
-        copy_list(row, cap, list);
+        copy_list(row, list);
         let verdict = f(list, out);
         if verdict == Verdict::Replace {
             assert!(out.len() <= cap, "{} links at {at:?}, which holds {cap}", out.len());

@@ -61,6 +61,8 @@ impl Graph for Coarse {
         wait_free_reads: false,
         lock_free_writes: false,
         snapshots: false,
+        whole_lists: true,
+        unlocked_rewrites: false,
         deterministic_batch: false,
     };
 

@@ -6,15 +6,13 @@
 //! - I2: when a lock is free, the links of its list are those before the first `NIL`, at most `cap(level)`.
 //! - I3: a thread holds at most one lock, and takes nothing else while it does; so there is no deadlock.
 //! - I4: rows and locks exist for all lists of a node once its reserve returned.
-//! - I5: the level of the entry point only rises.
 //!
 //! # Synchronisation
 //! - `list-unlock` (Release) with `list-lock` (Acquire): whoever locks a list sees what the holders before it wrote. Who
 //!   finds a link in it also sees the rows and the vector of the target: they were written before the link was.
-//! - `fine-entry-found` and `fine-entry-raise` (Release) with `fine-entry` (Acquire): whoever starts at the entry point sees
-//!   its lists, rows and vector, and those of all entry points before it (both writes are read-modify-writes, so each
-//!   continues the release sequence of those before).
 //! - Slots are accessed Relaxed: the lock orders them.
+//!
+//! The entry point, with its invariant, is that of `entry`.
 //!
 //! # Progress
 //! Blocking, list by list: a reader or writer waits while another thread holds the same list. A holder runs a bounded
@@ -25,15 +23,13 @@
 //! Per node one row of 2M slots, rounded up to whole cache lines, and a byte; per list above level 0 one row of M slots and
 //! a byte. Nothing is retired: lists change in place. Freed when the graph is dropped.
 
-mod session;
-
-pub use session::{Buffers, Session};
-
-use crate::lists::PerList;
-use crate::lock;
+use crate::entry::EntryPoint;
+use crate::in_place::{Buffers, InPlace, Own, Session};
+use crate::lists::{PerList, Place};
+use crate::lock::{self, Held};
 use hnsw_core::error::{ConfigError, Full};
 use hnsw_core::graph::{
-    Caps, Contention, Entry, Graph, GraphConfig, Level, Link, MemoryReport, NodeId, Nodes,
+    At, Caps, Contention, Graph, GraphConfig, Level, Link, LinkBuf, MemoryReport, NodeId, Nodes, Verdict,
 };
 use hnsw_core::sync::{AtomicU8, AtomicU32, AtomicU64, CachePadded, Ordering};
 
@@ -42,39 +38,67 @@ pub struct Fine {
     nodes: Nodes,
     slots: PerList<AtomicU32>,
     locks: PerList<AtomicU8>,
-    /// [`Entry::pack`]ed.
-    entry: CachePadded<AtomicU64>,
+    entry: EntryPoint,
     waits: CachePadded<AtomicU64>,
 }
 
-impl Fine {
-    #[inline]
-    fn entry(&self) -> Option<Entry> {
-        // Acquire [fine-entry]: pairs with Release [fine-entry-found] and [fine-entry-raise]; the lists and the row of the
-        // entry point.
-        Entry::unpack(self.entry.load(Ordering::Acquire))
+/// Copies a list whose lock the caller holds.
+#[inline(always)]
+fn copy_list(slots: &[AtomicU32], to: &mut LinkBuf) {
+    // Relaxed [fine-slot-read]: ordered by the lock of the list.
+    to.fill(slots, |slot| Link::from_bits(slot.load(Ordering::Relaxed)));
+}
+
+impl InPlace for Fine {
+    #[inline(always)]
+    fn nodes(&self) -> &Nodes {
+        &self.nodes
     }
 
-    fn found(&self, entry: Entry) -> bool {
-        let new = Entry::pack(Some(entry));
-        // Release [fine-entry-found]: pairs with Acquire [fine-entry]; the lists and the row of the node.
-        // Relaxed on failure [fine-entry-founded]: only its being there matters.
-        self.entry.compare_exchange(Entry::NONE, new, Ordering::Release, Ordering::Relaxed).is_ok()
+    #[inline(always)]
+    fn entry_point(&self) -> &EntryPoint {
+        &self.entry
     }
 
-    fn raise_entry(&self, entry: Entry) -> bool {
-        let new = Entry::pack(Some(entry));
-        // Relaxed [fine-entry-guess]: the compare-and-swap below checks it; nothing is read through it.
-        let mut present = self.entry.load(Ordering::Relaxed);
-        while Entry::unpack(present).is_none_or(|present| present.level < entry.level) {
-            // Release [fine-entry-raise]: pairs with Acquire [fine-entry]; the lists and the row of the node.
-            // Relaxed on failure [fine-entry-lost]: only the level is compared.
-            match self.entry.compare_exchange(present, new, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => return true,
-                Err(now) => present = now,
+    #[inline(always)]
+    fn copy(&self, at: At, to: &mut LinkBuf) {
+        let place = Place::of(&self.nodes, at);
+        let cap = self.nodes.config().cap(at.level);
+        // Bounding the row before the lock is taken keeps the checks out of the copy.
+        let row = &self.slots.row(place)[..cap];
+        let _held = Held::take(&self.locks.row(place)[0], &self.waits);
+        copy_list(row, to);
+    }
+
+    fn rewrite(
+        &self,
+        at: At,
+        Buffers { list, out, .. }: &mut Buffers,
+        mut f: impl FnMut(&[Link], &mut LinkBuf) -> Verdict,
+    ) -> Verdict {
+        let place = Place::of(&self.nodes, at);
+        let cap = self.nodes.config().cap(at.level);
+        let row = &self.slots.row(place)[..cap];
+        out.clear();
+        // Unlocks when it goes out of scope, also if `f` panics; nothing is written before `f` has returned.
+        let _held = Held::take(&self.locks.row(place)[0], &self.waits);
+        copy_list(row, list);
+        let verdict = f(list, out);
+        if verdict == Verdict::Replace {
+            assert!(out.len() <= cap, "{} links at {at:?}, which holds {cap}", out.len());
+            // What is behind the first NIL means nothing, so one is enough.
+            for (slot, link) in row.iter().zip(out.iter().chain([&Link::NIL])) {
+                // Relaxed [fine-slot-write]: ordered by the lock of the list.
+                slot.store(link.to_bits(), Ordering::Relaxed);
             }
         }
-        false
+        verdict
+    }
+
+    #[inline(always)]
+    fn prefetch_base(&self, node: NodeId) {
+        self.locks.prefetch_base(node);
+        self.slots.prefetch_base(node);
     }
 }
 
@@ -86,11 +110,13 @@ impl Graph for Fine {
         wait_free_reads: false,
         lock_free_writes: false,
         snapshots: false,
+        whole_lists: true,
+        unlocked_rewrites: false,
         deterministic_batch: false,
     };
 
-    type Read<'g> = Session<'g, ()>;
-    type Write<'g> = Session<'g, Buffers>;
+    type Read<'g> = Session<'g, Self, ()>;
+    type Write<'g> = Session<'g, Self, Own>;
 
     fn with_config(config: &GraphConfig) -> Result<Self, ConfigError> {
         config.check()?;
@@ -98,7 +124,7 @@ impl Graph for Fine {
             nodes: Nodes::new(config),
             slots: PerList::slots(config, || AtomicU32::new(Link::NIL.to_bits())),
             locks: PerList::single(config, lock::free),
-            entry: CachePadded::new(AtomicU64::new(Entry::NONE)),
+            entry: EntryPoint::none(),
             waits: CachePadded::new(AtomicU64::new(0)),
         })
     }
@@ -111,13 +137,13 @@ impl Graph for Fine {
     }
 
     #[inline]
-    fn read(&self) -> Session<'_, ()> {
+    fn read(&self) -> Session<'_, Self, ()> {
         Session::new(self, ())
     }
 
     #[inline]
-    fn write(&self, _attempt: u32) -> Session<'_, Buffers> {
-        Session::new(self, Buffers::default())
+    fn write(&self, _attempt: u32) -> Session<'_, Self, Own> {
+        Session::new(self, Own::take())
     }
 
     fn memory(&self) -> MemoryReport {

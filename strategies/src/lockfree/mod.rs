@@ -98,6 +98,8 @@ impl Graph for LockFree {
         wait_free_reads: true,
         lock_free_writes: true,
         snapshots: false,
+        whole_lists: true,
+        unlocked_rewrites: true,
         deterministic_batch: false,
     };
 

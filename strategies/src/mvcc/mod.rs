@@ -177,6 +177,8 @@ impl Graph for Mvcc {
         wait_free_reads: false,
         lock_free_writes: false,
         snapshots: true,
+        whole_lists: true,
+        unlocked_rewrites: false,
         deterministic_batch: false,
     };
 

@@ -48,6 +48,8 @@ impl Graph for Sequential {
         wait_free_reads: false,
         lock_free_writes: false,
         snapshots: false,
+        whole_lists: true,
+        unlocked_rewrites: false,
         deterministic_batch: false,
     };
 

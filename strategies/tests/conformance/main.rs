@@ -8,6 +8,8 @@
 //! | [`exact`] | with ef >= n, the answers of brute force (P4, P5) |
 //! | [`snapshots`] | snapshots under concurrent writers (P7) |
 //! | [`progress`] | who goes on while a writer is suspended in the middle of an insert (P8) |
+//! | [`codecs`] | every codec: recall as of f32, distances to the bit as of f32 if it refines (P4, P5) |
+//! | [`packed`] | packed copies for reading alone, of quiet and of busy graphs, and of snapshots (P1, P2, P5, P6, P7) |
 //! | [`batches`] | batches, errors and limits |
 //! | [`bulk`] | graphs that are built as a whole (P1, P6, P9) |
 //! | [`rounds`] | batches whose graph does not depend on the threads (P9) |
@@ -19,10 +21,12 @@
 mod batches;
 mod builds;
 mod bulk;
+mod codecs;
 mod exact;
 mod hard;
 mod history;
 mod model;
+mod packed;
 mod progress;
 mod rounds;
 mod snapshots;
@@ -47,6 +51,8 @@ macro_rules! suite {
                     copies_of_one_vector_are_built, a_built_index_is_an_index, a_request_to_stop_a_build_leaves_nothing,
                     others_may_write_and_search_during_a_build;
                 model: sequences_of_calls_agree_with_brute_force;
+                packed: a_packed_copy_answers_as_its_source, a_packed_copy_of_nothing_finds_nothing,
+                    packing_beside_writers_keeps_what_had_returned;
             }
         })+
 
@@ -66,6 +72,7 @@ macro_rules! snapshot_suite {
                     $graph;
                     snapshots: repeatable_and_exact_under_writers, answered_while_a_writer_is_suspended;
                     model: sequences_with_snapshots_agree_with_brute_force;
+                    packed: a_packed_snapshot_is_that_snapshot;
                 }
             })+
 

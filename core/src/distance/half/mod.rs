@@ -4,6 +4,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 
 use super::Isa;
@@ -27,8 +29,8 @@ fn of<F: Formula>(lines: usize, isa: Isa) -> (Isa, Routine) {
         Isa::Avx512 => (isa, avx512::routine::<F>(lines)),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 if is_x86_feature_detected!("f16c") => (isa, avx2::routine::<F>(lines)),
-        // Stable Rust has no half floats on NEON, but every compiler for it makes NEON code of the plain kernel.
-        Isa::Neon => (isa, scalar::routine::<F>(lines)),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => (isa, neon::routine::<F>(lines)),
         _ => (Isa::Scalar, scalar::routine::<F>(lines)),
     }
 }

@@ -1,4 +1,4 @@
-//! The definition, in plain Rust that compilers turn into vector instructions.
+//! The definition, in plain Rust.
 
 use super::LANES;
 use crate::distance::codes::{AT_ONCE, Routine};

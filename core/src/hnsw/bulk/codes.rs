@@ -2,7 +2,7 @@
 
 use crate::distance::Metric;
 use crate::distance::tile::{MAX_CODE, Panels, pack_row, words};
-use crate::hnsw::level::mix;
+use crate::mix::mix;
 use rayon::prelude::*;
 
 /// Vectors of which the range of components is learned.
@@ -39,9 +39,9 @@ impl<'r> Codes<'r> {
             .map(|row| &rows[row * dim..][..dim])
             .collect();
         let mut mean = vec![0.0f64; dim];
-        for row in &sample {
+        for &row in &sample {
             let scale = 1.0 / length(row);
-            mean.iter_mut().zip(*row).for_each(|(mean, x)| *mean += f64::from(x * scale));
+            mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += f64::from(x * scale));
         }
         let mean: Vec<f32> = mean.iter().map(|sum| (sum / sample.len() as f64) as f32).collect();
         let mut deviations: Vec<f32> = sample

@@ -7,7 +7,7 @@
 
 use super::codes::Codes;
 use crate::distance::tile::{TileScratch, Tiles};
-use crate::hnsw::level::mix;
+use crate::mix::mix;
 use core::ops::ControlFlow;
 use rayon::prelude::*;
 

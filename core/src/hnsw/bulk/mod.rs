@@ -316,7 +316,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
             true => Link::anchor(node(link.node().get())),
             false => Link::to(node(link.node().get())),
         };
-        with_local(|scratch| self.insert_written(first, vector(first), scratch));
+        with_local(|scratch| self.insert_written(first, vector(first), scratch, &mut ()));
         let root = forest.roots[0];
         let places: Vec<u32> = (0..order.points.len() as u32).collect();
         places.par_chunks(GRAIN).for_each(|places| {
@@ -377,20 +377,20 @@ impl<G: Graph, C: Codec> Index<G, C> {
             let view = self.graph.read();
             let (ef, m, alpha) = (self.config.ef_construction, self.config.m, self.alpha());
             let mut searcher = Searcher { view: &view, vectors: &self.vectors, query: &query, scratch };
-            searcher.plan(0..=0, ef, m, alpha);
+            searcher.plan(0..=0, ef, m, alpha, &mut ());
             scratch.forward[0].iter().copied().filter(|met| visible(met.node())).collect()
         };
         let nearest =
             found.first().copied().unwrap_or_else(|| Candidate::new(self.distance(&query, first), first));
         let request = |neighbour: &Candidate| [Candidate::new(neighbour.distance(), root)];
         self.edit(|edit| {
-            self.add_links(edit, At::base(root), &[nearest], LinkKind::Anchor, scratch);
+            self.add_links(edit, At::base(root), &[nearest], LinkKind::Anchor, scratch, &mut ());
             let parent = found.iter().find(|neighbour| {
                 let at = At::base(neighbour.node());
-                self.add_links(edit, at, &request(neighbour), LinkKind::Anchor, scratch) == 1
+                self.add_links(edit, at, &request(neighbour), LinkKind::Anchor, scratch, &mut ()) == 1
             });
             if parent.is_none() {
-                self.adopt(edit, root, nearest.node(), &query, scratch);
+                self.adopt(edit, root, nearest.node(), &query, scratch, &mut ());
             }
         });
         scratch.query = Some(query);

@@ -10,7 +10,7 @@
 //! before it.
 
 use crate::graph::{Link, NodeId};
-use crate::hnsw::level::mix;
+use crate::mix::mix;
 
 /// Lists of links, `cap` slots each. Targets are numbered as the lists are.
 pub(super) struct Lists {

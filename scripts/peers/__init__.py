@@ -1,0 +1,13 @@
+"""Measures hnsw-lab beside other libraries. `scripts/bench-peers` is the command; results/README.md describes its files.
+
+    table.py      what is compared: data sets, configurations of ours and of peers, groups, floors
+    adapters.py   how each peer is built, searched, saved and loaded
+    worker.py     one peer in a process of its own
+    lab.py        one `hnsw-lab sweep` as rows of the same form
+    campaign.py   blocks: who is measured when
+    document.py   the result file
+    curves.py     rates at a recall, ratios inside a block, medians
+    report.py     tables from result files
+
+Only adapters.py, datasets.py and worker.py need numpy.
+"""

@@ -1,0 +1,152 @@
+import json
+import os
+import tempfile
+import unittest
+
+from peers import document, lab, table
+from peers.campaign import Campaign
+
+SETTINGS = {
+    "blocks": 2,
+    "groups": ["f32", "quantised"],
+    "threads": [1, 2],
+    "seed": 42,
+    "builds": True,
+    "reuse_builds": False,
+    "efs": None,
+    "peers": ["hnswlib", "faiss"],
+}
+
+
+class WithFolder(unittest.TestCase):
+    def setUp(self):
+        self.scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(self.scratch.cleanup)
+        self.folder = self.scratch.name
+        for part in ("base.fvecs", "query.fvecs", "gt.ivecs", "notes.txt"):
+            with open(os.path.join(self.folder, part), "w") as file:
+                file.write(part)
+
+    def campaign(self, **settings):
+        out = os.path.join(self.folder, "out.json")
+        made = Campaign({**SETTINGS, **settings}, {"set": self.folder}, lab.Lab("hnsw-lab", self.folder), self.folder, out, ["run"])
+        made.document["peers"] = {"hnswlib": {"version": "1"}, "faiss": {"version": "1"}}
+        made.strategies = {"f32": ["slots"], "f32-own": []}
+        return made
+
+
+class Plan(WithFolder):
+    def test_the_baseline_is_at_both_ends_of_each_group(self):
+        visits = [visit for visit in self.campaign().visits() if visit["block"] == 0 and visit["threads"] == 1]
+        self.assertEqual([visit.get("peer") for visit in (visits[0], visits[-1])], ["hnswlib", "hnswlib"])
+        self.assertCountEqual([visit.get("peer") or visit["lab"] for visit in visits[1:-1]], ["faiss", "f32"])
+
+    def test_what_is_not_there_is_not_visited(self):
+        self.assertEqual({visit["group"] for visit in self.campaign().visits()}, {"f32"})
+
+    def test_blocks_come_one_after_the_other_and_each_visit_once(self):
+        visits = list(self.campaign().visits())
+        self.assertEqual([visit["block"] for visit in visits], sorted(visit["block"] for visit in visits))
+        self.assertEqual(len({json.dumps(visit) for visit in visits}), len(visits))
+        self.assertEqual(len(visits), 2 * 2 * 4)
+
+    def test_the_plan_follows_from_the_seed(self):
+        self.assertEqual(list(self.campaign().visits()), list(self.campaign().visits()))
+
+    def test_more_threads_than_cores(self):
+        visits = self.campaign(groups=["oversubscribed"]).visits()
+        self.assertEqual({visit["threads"] for visit in visits}, {2, 16})
+
+
+class Builds(WithFolder):
+    def test_are_timed_once_in_a_block(self):
+        campaign = self.campaign()
+        visit = {"block": 0, "dataset": "set", "group": "f32", "threads": 1, "place": 0, "peer": "hnswlib"}
+        self.assertTrue(campaign.times_builds(visit))
+        campaign.document["rows"].append({**visit, "workload": "build", "per_second": 1.0})
+        self.assertFalse(campaign.times_builds({**visit, "place": 3}))
+        self.assertTrue(campaign.times_builds({**visit, "threads": 2}))
+        self.assertTrue(campaign.times_builds({**visit, "block": 1}))
+
+    def test_with_reuse_in_the_first_block_only(self):
+        visit = {"block": 1, "dataset": "set", "group": "f32", "threads": 1, "place": 0, "peer": "hnswlib"}
+        self.assertFalse(self.campaign(reuse_builds=True).times_builds(visit))
+
+    def test_a_saved_index_is_of_one_version_of_one_peer(self):
+        campaign = self.campaign(rows=None)
+        visit = {"dataset": "set", "peer": "hnswlib"}
+        first = campaign.saved(visit)
+        campaign.document["peers"]["hnswlib"]["version"] = "2"
+        self.assertNotEqual(campaign.saved(visit), first)
+        self.assertNotEqual(campaign.saved({**visit, "peer": "faiss"}), first)
+
+
+class Document(WithFolder):
+    def path(self):
+        return os.path.join(self.folder, "result.json")
+
+    def test_is_read_as_it_was_written(self):
+        made = {**document.fresh({"a": 1}, {"set": {}}, ["run"]), "rows": [{"x": 1}, {"x": 2}]}
+        document.write(self.path(), made)
+        self.assertEqual(document.read(self.path()), made)
+        document.write(self.path(), {**made, "rows": []})
+        self.assertEqual(document.read(self.path())["rows"], [])
+
+    def test_goes_on_only_with_the_same_settings(self):
+        document.write(self.path(), {**document.fresh({"a": 1}, {}, ["run"]), "rows": [{"x": 1}]})
+        self.assertEqual(document.open_or_fresh(self.path(), {"a": 1}, {}, [])["rows"], [{"x": 1}])
+        with self.assertRaises(SystemExit):
+            document.open_or_fresh(self.path(), {"a": 2}, {}, [])
+
+    def test_another_form_is_refused(self):
+        for text in ("{}", "[]", "{"):
+            with open(self.path(), "w") as file:
+                file.write(text)
+            with self.assertRaises(SystemExit):
+                document.read(self.path())
+
+    def test_names_no_folder(self):
+        campaign = self.campaign()
+        self.assertEqual(campaign.document["datasets"], {"set": {"base.fvecs": 10, "gt.ivecs": 8, "query.fvecs": 11}})
+        self.assertNotIn(self.folder, json.dumps(campaign.document))
+        self.assertNotIn(os.path.dirname(self.folder), campaign.nameless(f"no file {self.folder}/indexes/x"))
+
+
+class Command(unittest.TestCase):
+    def test_a_neutral_alpha_is_not_given(self):
+        made = lab.Lab("hnsw-lab", "cache")
+        plain = made.command(table.LAB["f32"], ["slots"], 1, ["search"], [16, 32], [])
+        own = made.command(table.LAB["f32-own"], ["slots"], 1, ["search"], [16, 32], [])
+        self.assertNotIn("--alpha", plain)
+        self.assertEqual(own[own.index("--alpha") + 1], str(table.OWN["alpha"]))
+        self.assertEqual(plain[plain.index("--ef") + 1], "16,32")
+
+    def test_what_the_program_said(self):
+        self.assertEqual(lab.said("\nnote: x\nerror: unknown codec\nUsage\n"), "error: unknown codec")
+        self.assertEqual(lab.said(""), "")
+
+    def test_rows_of_ours_have_the_form_of_rows_of_peers(self):
+        op = {"per_second": 5.0, "latency_us": {"p50": 1.0, "p99": 2.0, "p999": 3.0}}
+        row = {
+            "strategy": "slots", "workload": "bulk", "threads": 2, "ef": None, "seconds": 1.0, "recall_at_k": None,
+            "ops": {"insert": op, "search": None}, "memory": {"overhead_percent": 3.0, "total_bytes": 5000},
+            "graph": {"unreachable": 0, "live": 10}, "short_answers": None,
+            "tainted": ["other processes used 1.50 cores"],
+        }  # fmt: skip
+        made = lab.converted(row)
+        self.assertEqual((made["workload"], made["lab_workload"], made["per_second"]), ("build", "bulk", 5.0))
+        self.assertEqual(made["other_cores"], 1.5)
+        self.assertEqual(made["bytes_per_vector"], 500.0)
+        search = {**op, "per_second": 9.0, "evaluations_per_op": 600.0}
+        both = lab.converted({**row, "workload": "reader-writer", "ops": {"insert": op, "search": search}, "short_answers": 1})
+        self.assertEqual([both[part] for part in ("workload", "writes_per_second", "reads_per_second", "failed_calls")],
+                         ["writer+reader", 5.0, 9.0, 1])
+        self.assertEqual(both["evaluations"], 600.0)
+        alone = lab.converted({**row, "workload": "writer-alone"})
+        self.assertEqual((alone["workload"], alone["reads_per_second"]), ("writer", 0.0))
+        mixed = lab.converted({**row, "workload": "mixed", "ops": {"insert": op, "search": {**op, "per_second": 9.0}}})
+        self.assertEqual((mixed["workload"], mixed["per_second"]), ("mixed", 9.0))
+
+
+if __name__ == "__main__":
+    unittest.main()
