@@ -99,6 +99,8 @@ pub struct Scratch<C: Codec> {
 /// Work space of neighbour selection.
 pub(super) struct Selection {
     pub candidates: Vec<Candidate>,
+    /// Links that a list does not have yet.
+    pub fresh: Vec<Candidate>,
     pub kept: Vec<Candidate>,
     pub kept_rows: Vec<*const Line>,
     pub distances: Vec<f32>,
@@ -125,6 +127,7 @@ impl<C: Codec> Scratch<C> {
             forward: vec![Vec::new(); MAX_LEVEL as usize + 1],
             selection: Selection {
                 candidates: Vec::with_capacity(LinkBuf::CAPACITY),
+                fresh: Vec::new(),
                 kept: Vec::with_capacity(2 * MAX_M),
                 kept_rows: Vec::with_capacity(2 * MAX_M),
                 distances: vec![0.0; LinkBuf::CAPACITY],
@@ -156,6 +159,7 @@ impl<C: Codec> Scratch<C> {
     pub fn bytes(&self) -> usize {
         let candidates = self.forward.iter().map(Vec::capacity).sum::<usize>()
             + self.selection.candidates.capacity()
+            + self.selection.fresh.capacity()
             + self.selection.kept.capacity()
             + self.run.capacity()
             + self.refined.capacity()
