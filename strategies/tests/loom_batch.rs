@@ -163,11 +163,17 @@ fn no_lost_rewrite_needs_the_release_of_the_lock() {
     });
 }
 
-/// Reserves a node, writes its vector and its lists, which lead to node 0, and returns it as an entry point.
-fn insert(world: &World, level: Level) -> Entry {
+/// Reserves a node and writes its vector and its lists, which lead to node 0, all in the session that will name it as entry
+/// point: so nothing but the entry point itself can show them to others.
+fn insert(world: &World, edit: &mut impl Edit, level: Level) -> Entry {
     let new = world.graph.reserve(1, |_| level).unwrap();
     world.write_vector();
-    (0..=level).for_each(|level| world.prepend(At::new(new, level), node(0)));
+    for level in 0..=level {
+        edit.rewrite(At::new(new, level), |_, out| {
+            out.push(to(0));
+            Verdict::Replace
+        });
+    }
     Entry { node: new, level }
 }
 
@@ -190,8 +196,9 @@ fn raise_against_search() {
     let writer = {
         let world = Arc::clone(&world);
         thread::spawn(move || {
-            let entry = insert(&world, 1);
-            assert!(world.graph.write(0).raise_entry(entry));
+            let mut edit = world.graph.write(0);
+            let entry = insert(&world, &mut edit, 1);
+            assert!(edit.raise_entry(entry));
         })
     };
     follow_entry(&world);
@@ -224,11 +231,12 @@ fn found_against_search() {
     let writer = {
         let world = Arc::clone(&world);
         thread::spawn(move || {
+            let mut edit = world.graph.write(0);
             let first = world.graph.reserve(1, |_| 0).unwrap();
             world.write_vector();
             let entry = Entry { node: first, level: 0 };
-            assert!(world.graph.write(0).found(entry));
-            assert!(!world.graph.write(0).found(entry));
+            assert!(edit.found(entry));
+            assert!(!edit.found(entry));
         })
     };
     if let Some(entry) = world.graph.read().entry() {
