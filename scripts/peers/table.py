@@ -8,13 +8,14 @@ K = 10
 # Like for like with every peer. Vamana graphs (DiskANN, SVS) take 2M as degree: that is what level 0 may hold.
 LIKE = {"m": 16, "ef_construction": 200}
 # Ours, for every data set. Peers keep LIKE.
-OWN = {"m": 16, "ef_construction": 120, "alpha": 1.1}
+OWN = {"m": 16, "ef_construction": 150, "alpha": 1.15}
 
 # Beam widths, and the recalls at which rates are read off the curve. `at_baseline_ef`: at the recalls that the baseline has at
 # these widths instead, for data on which 0.9 is out of reach. Names not listed take "default".
 DATASETS = {
-    "default": {"efs": [10, 16, 24, 32, 48, 64, 96, 128, 192, 256], "recalls": [0.90, 0.95, 0.99]},
-    "glove100": {"efs": [10, 16, 32, 64, 128, 256, 512, 1024], "recalls": [0.90, 0.95, 0.99]},
+    "default": {"efs": [16, 24, 32, 48, 64, 96, 128], "recalls": [0.90, 0.95, 0.99]},
+    "glove100": {"efs": [32, 64, 128, 192, 256, 384], "recalls": [0.90, 0.95]},
+    "hi1024": {"efs": [24, 48, 96, 128, 192, 256, 384], "recalls": [0.90, 0.95]},
     "uniform128": {"efs": [32, 50, 72, 100, 144, 200, 288, 400, 576], "at_baseline_ef": [50, 100, 200, 400]},
 }
 # Made by `hnsw-lab data make` if no folder of that name is given.

@@ -167,7 +167,7 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
     }
 
     /// Gathers the next hop and scores the one that was gathered before. False if the search is over.
-    #[inline(always)]
+    #[inline(never)]
     pub fn hop<const FILTERED: bool>(&mut self, level: Level) -> bool {
         let Scratch { gather, ahead, .. } = &mut *self.scratch;
         core::mem::swap(gather, ahead);
@@ -179,7 +179,7 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
 
     /// The first half of a hop: takes the next node, and gathers those neighbours that were not met before, in
     /// `scratch.ahead`. False if there is none.
-    #[inline(always)]
+    #[inline(never)]
     pub fn gather(&mut self, level: Level) -> bool {
         let Some(node) = self.scratch.chosen.take().or_else(|| self.next_to_expand()) else { return false };
         self.scratch.chosen = self.next_to_expand();

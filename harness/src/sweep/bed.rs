@@ -10,7 +10,8 @@ use hnsw_core::error::{ConfigError, SearchError};
 use hnsw_core::graph::check::Health;
 use hnsw_core::graph::{At, Contention, Edit, Graph, GraphConfig, MemoryReport, NodeId, Verdict, View};
 use hnsw_core::hnsw::{Answers, Index, IndexConfig, Scratch, Stopwatch};
-use hnsw_core::vectors::Codec;
+use hnsw_core::vectors::{Codec, F32};
+use std::any::Any;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -81,7 +82,7 @@ impl<G: Graph, C: Codec> Bed for Index<G, C> {
     }
 
     fn bulk(&self, rows: &[f32], progress: Progress<'_>) -> bool {
-        self.insert_batch(rows, progress).is_ok()
+        self.build(rows, progress).is_ok()
     }
 
     fn search_batch(&self, queries: &[f32], k: usize, ef: usize) -> Result<Answers, SearchError> {
@@ -188,12 +189,17 @@ impl<G: Graph, C: Codec> Hands for Pair<'_, G, C> {
     }
 
     fn work_in_phases(&mut self, script: &mut Script<'_>, log: &mut Log, watch: &mut Stopwatch) {
+        // One codec is enough to tell how the strategies differ, and saves compiling all inserts twice.
+        let pair = (self.index as &dyn Any).downcast_ref::<Index<G, F32>>();
+        let scratch = (&mut self.scratch as &mut dyn Any).downcast_mut::<Scratch<F32>>();
+        let (Some(index), Some(scratch)) = (pair, scratch) else { return };
         while let Some(Step::Insert(vector)) = script.next() {
-            let (before, start) = (self.counts(), Instant::now());
+            let counts = |scratch: &Scratch<F32>| [scratch.evaluations(), scratch.hops()];
+            let (before, start) = (counts(scratch), Instant::now());
             watch.skip();
-            let node = self.index.insert_recorded(vector, &mut self.scratch, watch);
+            let node = index.insert_recorded(vector, scratch, watch);
             let took = start.elapsed();
-            log.inserted(took, before, self.counts(), node.is_ok());
+            log.inserted(took, before, counts(scratch), node.is_ok());
         }
     }
 

@@ -34,13 +34,13 @@ use super::pool::Candidate;
 use super::scratch::{Scratch, with_local};
 use super::search::Searcher;
 use super::select::LinkKind;
-use super::{Index, batch::Tally};
+use super::{Index, IndexConfig, batch::Tally};
 use crate::distance::Metric;
 use crate::distance::tile::{TileScratch, Tiles};
 use crate::error::BatchError;
 use crate::graph::{At, Edit, Graph, Link, NodeId, Verdict};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
-use crate::vectors::Codec;
+use crate::vectors::{Codec, Vectors};
 use codes::Codes;
 use core::ops::ControlFlow;
 use diverse::Diverse;
@@ -100,83 +100,48 @@ impl Chosen {
     }
 }
 
-impl<G: Graph, C: Codec> Index<G, C> {
-    /// Inserts the rows of a row-major `n x dim` array, as [`Index::insert_batch`] does, and many times faster if the index is
-    /// empty: then the graph is built as a whole, from groups of near rows. Row `i` becomes node `first + i`, where `first` is
-    /// returned. The graph depends on the rows and the seed only, whatever the strategy and the number of threads.
-    ///
-    /// Nothing of it is visible before the end. Memory that is needed meanwhile, beyond the index itself: about `dim + 620 + 16 m`
-    /// bytes per row. An index that is not empty, few rows, and rows under [`Metric::InnerProduct`] go through
-    /// [`Index::insert_batch`].
-    ///
-    /// `progress` is called with the amount of work done so far, in rows, from any thread and in no particular order; when it
-    /// breaks early enough nothing is inserted.
-    ///
-    /// # Errors
-    /// When the rows do not fit, are not whole, or one of them is not usable: then nothing was inserted. When `progress`
-    /// broke: then nothing was inserted and the ids stay unused (or, of an index that was not empty, as
-    /// [`Index::insert_batch`] says).
-    pub fn build(
-        &self,
-        rows: &[f32],
-        progress: impl Fn(usize) -> ControlFlow<()> + Sync,
-    ) -> Result<NodeId, BatchError> {
-        let count = rows.len() / self.config.dim;
-        let suited = count >= FEWEST && count <= u32::MAX as usize / (FAN * NEAR);
-        if !suited || self.config.metric == Metric::InnerProduct || self.node_count() > 0 {
-            return self.insert_batch(rows, progress);
-        }
-        let first = self.reserve_rows(rows)?;
-        let done = Tally::new();
-        let tick = |points: usize| {
-            done.add_many(points, &|done| progress(done / STEPS));
-            if done.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        match self.plan_all(first, rows, tick) {
-            ControlFlow::Break(()) => Err(BatchError::Stopped { done: 0 }),
-            ControlFlow::Continue((order, lists, forest)) => {
-                self.install(first, rows, &order, &lists, &forest);
-                Ok(first)
-            }
-        }
-    }
+/// Told of the work done, in points; says whether to go on. (Behind a pointer, and the plan apart from the graph, so that the
+/// plan is compiled once per codec.)
+type Tick<'a> = &'a (dyn Fn(usize) -> ControlFlow<()> + Sync);
 
+/// What the plan of a build needs of an index: everything but the graph.
+struct Plan<'a, C: Codec> {
+    config: &'a IndexConfig,
+    vectors: &'a Vectors<C>,
+    /// The most links, and the most anchors, of a list on level 0.
+    cap: usize,
+    anchor_limit: usize,
+    alpha: f32,
+}
+
+impl<C: Codec> Plan<'_, C> {
     /// Steps 1 to 6.
-    fn plan_all(
+    fn lists(
         &self,
         first: NodeId,
         rows: &[f32],
-        tick: impl Fn(usize) -> ControlFlow<()> + Sync,
+        tick: Tick<'_>,
     ) -> ControlFlow<(), (Order, Lists, Forest)> {
-        let dim = self.config.dim;
+        let IndexConfig { dim, metric, seed, .. } = *self.config;
         let count = rows.len() / dim;
         rows.par_chunks_exact(dim).with_min_len(GRAIN).enumerate().for_each(|(i, vector)| {
             // SAFETY: the caller reserved the nodes and grew the store; they are published later, and written here once.
             unsafe { self.vectors.write(NodeId::new(first.get() + i as u32), vector) };
         });
         let (order, chosen) = {
-            let codes = Codes::new(rows, dim, self.config.metric);
+            let codes = Codes::new(rows, dim, metric);
             let tiles = Tiles::new();
-            let groups = leaves(&codes, &tiles, self.config.seed, &tick)?;
-            let candidates = compare(&codes, &tiles, &groups, &tick)?;
+            let groups = leaves(&codes, &tiles, seed, tick)?;
+            let candidates = compare(&codes, &tiles, &groups, tick)?;
             let order = Order::of(&groups, count);
-            let chosen = self.choose(first, &codes, &tiles, &order, &candidates, &tick)?;
+            let chosen = self.choose(first, &codes, &tiles, &order, &candidates, tick)?;
             (order, chosen)
         };
-        let mut lists = self.turn_round(first, &order, &chosen, &tick)?;
+        let mut lists = self.turn_round(first, &order, &chosen, tick)?;
         drop(chosen);
-        let limit = self.anchor_limit();
-        let forest = tree::grow(&mut lists, order.places[0], limit, (limit / 2).min(self.cap() - limit));
+        let limit = self.anchor_limit;
+        let forest = tree::grow(&mut lists, order.places[0], limit, (limit / 2).min(self.cap - limit));
         ControlFlow::Continue((order, lists, forest))
-    }
-
-    /// The most links of a list on level 0.
-    fn cap(&self) -> usize {
-        self.graph_config().cap(0)
-    }
-
-    fn bulk_alpha(&self) -> f32 {
-        self.alpha().max(ALPHA)
     }
 
     /// Step 4: for each point, in `order`, a diverse choice of its candidates.
@@ -187,9 +152,9 @@ impl<G: Graph, C: Codec> Index<G, C> {
         tiles: &Tiles,
         order: &Order,
         candidates: &[AtomicU32],
-        tick: impl Fn(usize) -> ControlFlow<()> + Sync,
+        tick: Tick<'_>,
     ) -> ControlFlow<(), Chosen> {
-        let (count, cap) = (order.points.len(), self.cap());
+        let (count, cap) = (order.points.len(), self.cap);
         let nothing = Candidate::new(0.0, first);
         let mut chosen = Chosen { cap, lens: vec![0; count], slots: vec![nothing; count * cap] };
         let chunks = chosen.slots.par_chunks_mut(GRAIN * cap).zip(chosen.lens.par_chunks_mut(GRAIN));
@@ -210,7 +175,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
                             }
                         }
                         let node = |point: u32| NodeId::new(first.get() + point);
-                        let alpha = self.bulk_alpha();
+                        let alpha = self.alpha;
                         if let Some(kept) = diverse.choose(codes, tiles, points, CONSIDERED, cap, alpha) {
                             for (slot, (point, square)) in slots.iter_mut().zip(kept) {
                                 *slot = Candidate::new(codes.distance(square), node(point));
@@ -256,7 +221,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
         let selection = &mut scratch.selection;
         selection.candidates.sort_unstable();
         selection.kept.clear();
-        scratch.evaluations += selection.keep_diverse(&self.vectors, slots.len(), self.bulk_alpha());
+        scratch.evaluations += selection.keep_diverse(self.vectors, slots.len(), self.alpha);
         slots[..selection.kept.len()].copy_from_slice(&selection.kept);
         selection.kept.len() as u16
     }
@@ -267,9 +232,9 @@ impl<G: Graph, C: Codec> Index<G, C> {
         first: NodeId,
         order: &Order,
         chosen: &Chosen,
-        tick: impl Fn(usize) -> ControlFlow<()> + Sync,
+        tick: Tick<'_>,
     ) -> ControlFlow<(), Lists> {
-        let (count, cap) = (order.points.len(), self.cap());
+        let (count, cap) = (order.points.len(), self.cap);
         let place = |node: NodeId| order.places[node.index() - first.index()];
         let incoming = Incoming::of(first, order, chosen);
         let mut lists = Lists { cap, lens: vec![0; count], slots: vec![Link::NIL; count * cap] };
@@ -306,10 +271,59 @@ impl<G: Graph, C: Codec> Index<G, C> {
         })?;
         ControlFlow::Continue(lists)
     }
+}
+
+impl<G: Graph, C: Codec> Index<G, C> {
+    /// Inserts the rows of a row-major `n x dim` array, as [`Index::insert_batch`] does, and many times faster if the index is
+    /// empty: then the graph is built as a whole, from groups of near rows. Row `i` becomes node `first + i`, where `first` is
+    /// returned. The graph depends on the rows and the seed only, whatever the strategy and the number of threads.
+    ///
+    /// Nothing of it is visible before the end. Memory that is needed meanwhile, beyond the index itself: about `dim + 620 + 16 m`
+    /// bytes per row. An index that is not empty, few rows, and rows under [`Metric::InnerProduct`] go through
+    /// [`Index::insert_batch`].
+    ///
+    /// `progress` is called with the amount of work done so far, in rows, from any thread and in no particular order; when it
+    /// breaks early enough nothing is inserted.
+    ///
+    /// # Errors
+    /// When the rows do not fit, are not whole, or one of them is not usable: then nothing was inserted. When `progress`
+    /// broke: then nothing was inserted and the ids stay unused (or, of an index that was not empty, as
+    /// [`Index::insert_batch`] says).
+    pub fn build(
+        &self,
+        rows: &[f32],
+        progress: impl Fn(usize) -> ControlFlow<()> + Sync,
+    ) -> Result<NodeId, BatchError> {
+        let count = rows.len() / self.config.dim;
+        let suited = count >= FEWEST && count <= u32::MAX as usize / (FAN * NEAR);
+        if !suited || self.config.metric == Metric::InnerProduct || self.node_count() > 0 {
+            return self.insert_batch(rows, progress);
+        }
+        let first = self.reserve_rows(rows)?;
+        let done = Tally::new();
+        let tick = |points: usize| {
+            done.add_many(points, &|done| progress(done / STEPS));
+            if done.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let plan = Plan {
+            config: &self.config,
+            vectors: &self.vectors,
+            cap: self.graph_config().cap(0),
+            anchor_limit: self.anchor_limit(),
+            alpha: self.alpha().max(ALPHA),
+        };
+        match plan.lists(first, rows, &tick) {
+            ControlFlow::Break(()) => Err(BatchError::Stopped { done: 0 }),
+            ControlFlow::Continue((order, lists, forest)) => {
+                self.install(first, rows, &order, &lists, &forest);
+                Ok(first)
+            }
+        }
+    }
 
     /// Steps 7 and 8.
     fn install(&self, first: NodeId, rows: &[f32], order: &Order, lists: &Lists, forest: &Forest) {
-        let dim = self.config.dim;
+        let (dim, cap) = (self.config.dim, self.graph_config().cap(0));
         let node = |place: u32| NodeId::new(first.get() + order.points[place as usize]);
         let vector = |node: NodeId| &rows[(node.index() - first.index()) * dim..][..dim];
         let real = |link: &Link| match link.is_anchor() {
@@ -339,7 +353,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
                 let (anchors, ordinary): (Vec<Link>, Vec<Link>) =
                     own.iter().chain(links).partition(|link| link.is_anchor());
                 for link in anchors.into_iter().chain(ordinary) {
-                    if out.len() < self.cap() && out.iter().all(|there| there.node() != link.node()) {
+                    if out.len() < cap && out.iter().all(|there| there.node() != link.node()) {
                         out.push(link);
                     }
                 }
@@ -402,7 +416,7 @@ fn compare(
     codes: &Codes<'_>,
     tiles: &Tiles,
     groups: &[Vec<Slot>],
-    tick: impl Fn(usize) -> ControlFlow<()> + Sync,
+    tick: Tick<'_>,
 ) -> ControlFlow<(), Vec<AtomicU32>> {
     let size = codes.len() * FAN * NEAR;
     let candidates: Vec<AtomicU32> = (0..size).into_par_iter().map(|_| AtomicU32::new(NONE)).collect();
