@@ -10,6 +10,7 @@
 //! | `mvcc` | [`Mvcc`] | newest version in place, older ones on a chain | never wait; or a snapshot | prepare alone, commit in groups |
 //! | `slots` | [`Slots`] | in place, atomic slots | one load per link, wait-free | prepare alone, lock one list to store it |
 //! | `seqlock` | [`SeqLock`] | in place, behind a version | copy one list, again if it was stored meanwhile | prepare alone, claim one list to store it |
+//! | `batch` | [`Batch`] | in place | copy one list if no one writes, else lock it | batches in rounds; lock one list, change it |
 //!
 //! [`for_each_strategy!`] is the one list of them; tests, sweeps and tables are made from it. The building blocks that
 //! several strategies share are `lists` (arrays with one row per adjacency list), `in_place` (sessions of lists that change one
@@ -25,7 +26,7 @@
 //! use hnsw_core::distance::Metric;
 //! use hnsw_core::graph::Graph;
 //! use hnsw_core::hnsw::{Index, IndexConfig};
-//! use hnsw_strategies::{Coarse, Fine, LockFree, Mvcc, SeqLock, Sequential, Slots};
+//! use hnsw_strategies::{Batch, Coarse, Fine, LockFree, Mvcc, SeqLock, Sequential, Slots};
 //!
 //! fn ten_lines<G: Graph>(rows: &[f32]) -> Result<(), Box<dyn std::error::Error>> {
 //!     let index = Index::<G>::new(IndexConfig { capacity: 1_000, ..IndexConfig::new(8, Metric::L2) })?;
@@ -49,6 +50,7 @@
 //! ten_lines::<Mvcc>(&rows)?;
 //! ten_lines::<Slots>(&rows)?;
 //! ten_lines::<SeqLock>(&rows)?;
+//! ten_lines::<Batch>(&rows)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -70,6 +72,7 @@
 //! ```
 #![deny(missing_docs)]
 
+pub mod batch;
 pub mod coarse;
 mod entry;
 pub mod fine;
@@ -83,6 +86,7 @@ pub mod sequential;
 pub mod slots;
 pub mod table;
 
+pub use batch::Batch;
 pub use coarse::Coarse;
 pub use fine::Fine;
 pub use lockfree::LockFree;
@@ -110,7 +114,8 @@ macro_rules! for_each_strategy {
             (lockfree, $crate::LockFree),
             (mvcc, $crate::Mvcc),
             (slots, $crate::Slots),
-            (seqlock, $crate::SeqLock)
+            (seqlock, $crate::SeqLock),
+            (batch, $crate::Batch)
         }
     };
 }

@@ -25,6 +25,7 @@ mod neon;
 pub mod nibbles;
 pub mod planes;
 mod scalar;
+pub(crate) mod tile;
 
 use core::fmt;
 use formula::Formula;

@@ -58,6 +58,9 @@ pub struct Caps {
     /// The function of a [rewrite](Edit::rewrite), where the algorithm prunes lists, runs while its thread holds nothing: if it is
     /// suspended there, all others go on (contract P8).
     pub unlocked_rewrites: bool,
+    /// Batches are inserted in rounds, and the graph that a batch makes does not depend on the number of threads (contract
+    /// P9). Write sessions of several threads that change different lists must not wait for each other.
+    pub deterministic_batch: bool,
 }
 
 /// Where a commit stands in the order of commits. Strategies without versions return [`Stamp::NONE`].

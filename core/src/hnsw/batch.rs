@@ -53,7 +53,8 @@ impl Answers {
 
 impl<G: Graph, C: Codec> Index<G, C> {
     /// Inserts the rows of a row-major `n x dim` array in parallel. Row `i` becomes node `first + i`, where `first` is
-    /// returned.
+    /// returned. If the strategy has [`Caps::deterministic_batch`](crate::graph::Caps), the graph does not depend on the
+    /// number of threads.
     ///
     /// `progress` is called with the number of rows done so far, from any thread and in no particular order; when it breaks,
     /// rows that no thread has begun are left out.
@@ -66,19 +67,8 @@ impl<G: Graph, C: Codec> Index<G, C> {
         rows: &[f32],
         progress: impl Fn(usize) -> ControlFlow<()> + Sync,
     ) -> Result<NodeId, BatchError> {
-        let dim = self.config.dim;
-        if !rows.len().is_multiple_of(dim) {
-            return Err(BatchError::Ragged { values: rows.len(), dim });
-        }
-        if let Some((row, error)) = first_bad(rows, dim, &|vector| self.vectors.codec().check(vector)) {
-            return Err(BatchError::Vector { row, error });
-        }
+        let (dim, first) = (self.config.dim, self.reserve_rows(rows)?);
         let count = rows.len() / dim;
-        let first = match self.reserve(count) {
-            Ok(first) => first,
-            Err(InsertError::Full(full)) => return Err(full.into()),
-            Err(InsertError::Vector(error)) => return Err(BatchError::Vector { row: 0, error }),
-        };
         let done = Tally::new();
         let insert = |row: usize| {
             if done.stopped() {
@@ -88,12 +78,36 @@ impl<G: Graph, C: Codec> Index<G, C> {
             with_local(|scratch| self.insert_reserved(node, &rows[row * dim..][..dim], scratch, &mut ()));
             done.add(&progress);
         };
-        let serial = SERIAL_START.saturating_sub(first.index()).min(count);
-        (0..serial).for_each(insert);
-        each(serial..count, &insert);
+        if G::CAPS.deterministic_batch {
+            self.insert_rounds(first, rows, |finished| {
+                (0..finished).for_each(|_| done.add(&progress));
+                !done.stopped()
+            });
+        } else {
+            let serial = SERIAL_START.saturating_sub(first.index()).min(count);
+            (0..serial).for_each(insert);
+            each(serial..count, &insert);
+        }
         match done.finished() {
             rows if rows == count => Ok(first),
             rows => Err(BatchError::Stopped { done: rows }),
+        }
+    }
+
+    /// Checks rows, takes a node for each of them, and makes room for them. Returns the first node.
+    pub(super) fn reserve_rows(&self, rows: &[f32]) -> Result<NodeId, BatchError> {
+        let dim = self.config.dim;
+        if !rows.len().is_multiple_of(dim) {
+            return Err(BatchError::Ragged { values: rows.len(), dim });
+        }
+        if let Some((row, error)) = first_bad(rows, dim, &|vector| self.vectors.codec().check(vector)) {
+            return Err(BatchError::Vector { row, error });
+        }
+        let count = rows.len() / dim;
+        match self.reserve(count) {
+            Ok(first) => Ok(first),
+            Err(InsertError::Full(full)) => Err(full.into()),
+            Err(InsertError::Vector(error)) => Err(BatchError::Vector { row: 0, error }),
         }
     }
 
@@ -151,26 +165,31 @@ fn answer(answers: &mut Answers, queries: &[f32], dim: usize, part: &Part<'_>) -
 }
 
 /// Counts finished rows and remembers a request to stop. One shared write per inserted row, a thousandth of its cost.
-struct Tally {
+pub(super) struct Tally {
     done: AtomicUsize,
     stopped: AtomicBool,
 }
 
 impl Tally {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Tally { done: AtomicUsize::new(0), stopped: AtomicBool::new(false) }
     }
 
     fn add(&self, progress: &impl Fn(usize) -> ControlFlow<()>) {
+        self.add_many(1, progress);
+    }
+
+    /// Counts `rows` more and tells `progress` the sum.
+    pub(super) fn add_many(&self, rows: usize, progress: &impl Fn(usize) -> ControlFlow<()>) {
         // Relaxed [tally-done]: a number to show; the pool's join orders the rows themselves before the caller.
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let done = self.done.fetch_add(rows, Ordering::Relaxed) + rows;
         if progress(done).is_break() {
             // Relaxed [tally-stop]: a hint; whoever sees it late inserts one row more.
             self.stopped.store(true, Ordering::Relaxed);
         }
     }
 
-    fn stopped(&self) -> bool {
+    pub(super) fn stopped(&self) -> bool {
         // Relaxed [tally-stopped]: see [tally-stop].
         self.stopped.load(Ordering::Relaxed)
     }

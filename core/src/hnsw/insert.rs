@@ -34,6 +34,7 @@ use crate::error::InsertError;
 use crate::graph::{At, Edit, Entry, Graph, Level, Link, LinkBuf, NodeId, Verdict, View};
 use crate::mix::mix;
 use crate::vectors::Codec;
+use core::ops::RangeInclusive;
 use std::collections::HashSet;
 
 impl<G: Graph, C: Codec> Index<G, C> {
@@ -76,9 +77,20 @@ impl<G: Graph, C: Codec> Index<G, C> {
         scratch: &mut Scratch<C>,
         recorder: &mut impl Recorder,
     ) {
-        let codec = self.vectors.codec();
         // SAFETY: the caller reserved the node and grew the store; it is published below, and inserted once.
         unsafe { self.vectors.write(node, vector) };
+        self.insert_written(node, vector, scratch, recorder);
+    }
+
+    /// As [`Index::insert_reserved`], when the row is written.
+    pub(super) fn insert_written(
+        &self,
+        node: NodeId,
+        vector: &[f32],
+        scratch: &mut Scratch<C>,
+        recorder: &mut impl Recorder,
+    ) {
+        let codec = self.vectors.codec();
         let query = scratch.prepare(codec, vector);
         let level = self.levels.of(node);
         let mut attempt = 0;
@@ -88,7 +100,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
                 let view = self.graph.read();
                 recorder.done(Phase::Wait);
                 Searcher { view: &view, vectors: &self.vectors, query: &query, scratch }.plan(
-                    level,
+                    0..=level,
                     self.config.ef_construction,
                     self.config.m,
                     self.alpha(),
@@ -131,17 +143,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
         loop {
             let mut edit = self.graph.write(attempt);
             recorder.done(Phase::Wait);
-            for l in 0..=top {
-                let forward = &scratch.forward[l as usize];
-                edit.rewrite(At::new(node, l), |_, out| {
-                    out.clear();
-                    forward.iter().for_each(|c| out.push(Link::to(c.node())));
-                    if l == 0 {
-                        out[0] = Link::anchor(out[0].node());
-                    }
-                    Verdict::Replace
-                });
-            }
+            write_forward(&mut edit, node, &scratch.forward[..=top as usize], 0);
             edit.publish(node);
             let neighbours = scratch.forward[0].len();
             let parent = (0..neighbours).find(|i| {
@@ -183,30 +185,45 @@ impl<G: Graph, C: Codec> Index<G, C> {
         scratch: &mut Scratch<C>,
         recorder: &mut impl Recorder,
     ) -> bool {
+        let target = Candidate::new(neighbour.distance(), node);
+        self.add_links(edit, At::new(neighbour.node(), level), &[target], kind, scratch, recorder) == 1
+    }
+
+    /// Offers `targets`, with their distances from the owner of the list at `at`, to that list. Returns how many of them,
+    /// from the first on, were considered: all, unless they are anchors and found no room.
+    pub(super) fn add_links(
+        &self,
+        edit: &mut impl Edit,
+        at: At,
+        targets: &[Candidate],
+        kind: LinkKind,
+        scratch: &mut Scratch<C>,
+        recorder: &mut impl Recorder,
+    ) -> usize {
         let addition = Addition {
-            owner: neighbour.node(),
-            target: Candidate::new(neighbour.distance(), node),
+            owner: at.node,
+            targets,
             kind,
             anchor_limit: self.anchor_limit(),
-            cap: self.graph_config().cap(level),
+            cap: self.graph_config().cap(at.level),
             alpha: self.alpha(),
         };
-        let mut offered = true;
+        let mut fitting = 0;
         let Scratch { selection, evaluations, .. } = scratch;
         recorder.done(Phase::Link);
-        edit.rewrite(At::new(neighbour.node(), level), |links, out| {
+        edit.rewrite(at, |links, out| {
             // Until here: to get at the list. In a second run, what the first one made was lost besides.
             recorder.done(Phase::Wait);
-            offered = addition.fits(links);
-            let verdict = match offered {
-                true => addition.merge(links, out, &self.vectors, selection, evaluations),
-                false => Verdict::Keep,
+            fitting = addition.fitting(links);
+            let verdict = match fitting {
+                0 => Verdict::Keep,
+                _ => addition.merge(links, out, &self.vectors, selection, evaluations),
             };
             recorder.done(Phase::Select);
             verdict
         });
         recorder.done(Phase::Link);
-        offered
+        fitting
     }
 
     /// Finds a parent when all neighbours are full of anchors, which takes a crowd of nodes with one nearest neighbour: goes
@@ -216,7 +233,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
     /// is no one's parent: it has one anchor and so room. Going deep first, and a different way for each node, takes about
     /// the depth of a random tree, where going wide would visit all full nodes each time.
     #[cold]
-    fn adopt(
+    pub(super) fn adopt(
         &self,
         edit: &mut impl Edit,
         node: NodeId,
@@ -247,7 +264,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
     }
 
     /// The distance by which neighbours are chosen, from a prepared query to a node that was met in the graph.
-    fn distance(&self, query: &C::Query, node: NodeId) -> f32 {
+    pub(super) fn distance(&self, query: &C::Query, node: NodeId) -> f32 {
         let (row, rest, mut distance) = (self.vectors.row(node), self.vectors.rest(node), [0.0]);
         // SAFETY: the node was met in the graph, and the query was prepared by this codec.
         unsafe {
@@ -259,37 +276,53 @@ impl<G: Graph, C: Codec> Index<G, C> {
         distance[0]
     }
 
-    fn alpha(&self) -> f32 {
+    pub(super) fn alpha(&self) -> f32 {
         if self.config.metric == Metric::InnerProduct { 1.0 } else { self.config.alpha }
     }
 
     /// The most anchors in a list: half of it, so that the other half is free for what the heuristic wants; but three, one to
     /// the nearest neighbour and two to children, so that the tree can branch.
-    fn anchor_limit(&self) -> usize {
+    pub(super) fn anchor_limit(&self) -> usize {
         self.config.m.max(3)
     }
 }
 
+/// Writes the lists of a new node on its levels from `lowest` on; on level 0 with the anchor to its nearest neighbour.
+pub(super) fn write_forward(edit: &mut impl Edit, node: NodeId, lists: &[Vec<Candidate>], lowest: Level) {
+    for (level, list) in (lowest..).zip(lists) {
+        edit.rewrite(At::new(node, level), |_, out| {
+            out.clear();
+            list.iter().for_each(|c| out.push(Link::to(c.node())));
+            if level == 0 {
+                out[0] = Link::anchor(out[0].node());
+            }
+            Verdict::Replace
+        });
+    }
+}
+
 impl<V: View, C: Codec> Searcher<'_, V, C> {
-    /// Chooses the neighbours of a new node of this level, into `scratch.forward`. Returns the entry point that the search
-    /// started from; `None` if the graph is empty.
-    fn plan(
+    /// Chooses the neighbours of a new node on those of these levels that the graph has, into `scratch.forward`. Returns the
+    /// entry point that the search started from; `None` if the graph is empty.
+    pub(super) fn plan(
         &mut self,
-        level: Level,
+        levels: RangeInclusive<Level>,
         ef_construction: usize,
         m: usize,
         alpha: f32,
         recorder: &mut impl Recorder,
     ) -> Option<Entry> {
         let entry = self.view.entry()?;
+        let (lowest, level) = levels.into_inner();
         let mut at = self.start(entry);
         for l in (level + 1..=entry.level).rev() {
             at = self.descend(at, l);
         }
         self.scratch.detours.clear();
+        self.scratch.chosen = None;
         self.scratch.pool.begin(ef_construction);
         self.scratch.pool.insert(at);
-        for l in (0..=level.min(entry.level)).rev() {
+        for l in (lowest..=level.min(entry.level)).rev() {
             self.scratch.visited.begin(self.view.node_count());
             self.scratch.pool.restart(ef_construction);
             for candidate in self.scratch.pool.sorted() {

@@ -11,12 +11,14 @@
 //! - answers are ordered, without duplicates.
 
 mod batch;
+mod bulk;
 mod insert;
 mod interleave;
 mod level;
 mod packed;
 mod phases;
 mod pool;
+mod rounds;
 mod scratch;
 mod search;
 mod select;

@@ -36,6 +36,18 @@ impl Candidate {
         f32::from_bits(ordered ^ ((!((ordered as i32 >> 31) as u32)) | 1 << 31))
     }
 
+    /// The candidate in one word.
+    #[inline(always)]
+    pub fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The inverse of [`Candidate::to_bits`].
+    #[inline(always)]
+    pub fn from_bits(bits: u64) -> Self {
+        Candidate(bits)
+    }
+
     #[inline(always)]
     fn is_expanded(self) -> bool {
         self.0 & Self::EXPANDED != 0

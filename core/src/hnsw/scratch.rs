@@ -76,6 +76,8 @@ pub struct Scratch<C: Codec> {
     pub(super) gather: Gather,
     /// The hop after it.
     pub(super) ahead: Gather,
+    /// The node of the hop after that, whose list is on its way.
+    pub(super) chosen: Option<NodeId>,
     /// Those of a hop that are near enough.
     pub(super) run: Vec<Candidate>,
     /// The prepared query, while no search has taken it.
@@ -97,6 +99,8 @@ pub struct Scratch<C: Codec> {
 /// Work space of neighbour selection.
 pub(super) struct Selection {
     pub candidates: Vec<Candidate>,
+    /// Links that a list does not have yet.
+    pub fresh: Vec<Candidate>,
     pub kept: Vec<Candidate>,
     pub kept_rows: Vec<*const Line>,
     pub distances: Vec<f32>,
@@ -115,6 +119,7 @@ impl<C: Codec> Scratch<C> {
             links: LinkBuf::new(),
             gather: Gather::new(),
             ahead: Gather::new(),
+            chosen: None,
             run: vec![Candidate::new(0.0, NodeId::new(0)); Pool::RUN + 1],
             query: None,
             refined: Vec::new(),
@@ -122,6 +127,7 @@ impl<C: Codec> Scratch<C> {
             forward: vec![Vec::new(); MAX_LEVEL as usize + 1],
             selection: Selection {
                 candidates: Vec::with_capacity(LinkBuf::CAPACITY),
+                fresh: Vec::new(),
                 kept: Vec::with_capacity(2 * MAX_M),
                 kept_rows: Vec::with_capacity(2 * MAX_M),
                 distances: vec![0.0; LinkBuf::CAPACITY],
@@ -153,6 +159,7 @@ impl<C: Codec> Scratch<C> {
     pub fn bytes(&self) -> usize {
         let candidates = self.forward.iter().map(Vec::capacity).sum::<usize>()
             + self.selection.candidates.capacity()
+            + self.selection.fresh.capacity()
             + self.selection.kept.capacity()
             + self.run.capacity()
             + self.refined.capacity()

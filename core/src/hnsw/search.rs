@@ -34,6 +34,7 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
     pub fn begin(&mut self, ef: usize) -> bool {
         self.scratch.pool.begin(ef);
         self.scratch.detours.clear();
+        self.scratch.chosen = None;
         let filtered = self.view.may_have_tombstones();
         let Some(entry) = self.view.entry() else { return filtered };
         let mut at = self.start(entry);
@@ -155,9 +156,9 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
     /// Expands the candidates of the pool, nearest first, until none that is not expanded can improve it. With `FILTERED`,
     /// tombstones are expanded too, but not kept.
     ///
-    /// One hop is always gathered ahead: while the rows of one node's neighbours are compared, those of the next arrive. So
-    /// a node is chosen for expansion before the neighbours of the one before it are known, which costs a few comparisons
-    /// more and saves most of the waiting for memory.
+    /// Three hops are under way at any time: while the rows of one node's neighbours are compared, those of the next arrive,
+    /// and so does the list of the one after it. So a node is chosen before the neighbours of the two before it are known,
+    /// which costs a few comparisons more and saves most of the waiting for memory.
     pub fn beam<const FILTERED: bool>(&mut self, level: Level) {
         let mut going = self.gather(level);
         while going {
@@ -180,9 +181,10 @@ impl<V: View, C: Codec> Searcher<'_, V, C> {
     /// `scratch.ahead`. False if there is none.
     #[inline(always)]
     pub fn gather(&mut self, level: Level) -> bool {
-        let Some(node) = self.next_to_expand() else { return false };
-        if let Some(next) = self.scratch.pool.next() {
-            self.view.prefetch(At::new(next.node(), level), Stage::Near);
+        let Some(node) = self.scratch.chosen.take().or_else(|| self.next_to_expand()) else { return false };
+        self.scratch.chosen = self.next_to_expand();
+        if let Some(chosen) = self.scratch.chosen {
+            self.view.prefetch(At::new(chosen, level), Stage::Near);
         }
         let Scratch { links, visited, ahead, hops, .. } = &mut *self.scratch;
         let links = self.view.links(At::new(node, level), links);

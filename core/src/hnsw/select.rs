@@ -34,11 +34,11 @@ impl Selection {
     }
 }
 
-/// A link that is to be added to the list of `owner`.
-pub(super) struct Addition {
+/// Links that are to be added to the list of `owner`.
+pub(super) struct Addition<'a> {
     pub owner: NodeId,
-    /// The target, with its distance from the owner.
-    pub target: Candidate,
+    /// The targets, with their distances from the owner; no node twice.
+    pub targets: &'a [Candidate],
     pub kind: LinkKind,
     /// The most anchors in the list.
     pub anchor_limit: usize,
@@ -48,24 +48,29 @@ pub(super) struct Addition {
     pub alpha: f32,
 }
 
-/// How a link is added.
+/// How links are added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LinkKind {
-    /// It may be pruned, now or later.
+    /// They may be pruned, now or later.
     Ordinary,
-    /// It is there for ever.
+    /// They are there for ever.
     Anchor,
 }
 
-impl Addition {
-    /// True unless this is an anchor and the list has as many of them as it may have.
-    pub fn fits(&self, links: &[Link]) -> bool {
-        self.kind == LinkKind::Ordinary
-            || links.iter().filter(|link| link.is_anchor()).count() < self.anchor_limit
+impl Addition<'_> {
+    /// How many of the targets, from the first on, the list can take: all of them, but no more anchors than it may have.
+    pub fn fitting(&self, links: &[Link]) -> usize {
+        let room = match self.kind {
+            LinkKind::Ordinary => usize::MAX,
+            LinkKind::Anchor => {
+                self.anchor_limit.saturating_sub(links.iter().filter(|link| link.is_anchor()).count())
+            }
+        };
+        room.min(self.targets.len())
     }
 
-    /// Merges the addition, which [fits](Addition::fits), into `links`: appends it while there is room, else keeps the
-    /// anchors and a diverse choice of the rest. Nothing is ever cleared, so links that came in meanwhile stay.
+    /// Merges the targets that are [fitting](Addition::fitting) into `links`: appends them if there is room for all, else
+    /// keeps the anchors and a diverse choice of the rest. Nothing is ever cleared, so links that came in meanwhile stay.
     pub fn merge<C: Codec>(
         &self,
         links: &[Link],
@@ -74,63 +79,65 @@ impl Addition {
         selection: &mut Selection,
         evaluations: &mut u64,
     ) -> Verdict {
-        let added = match self.kind {
-            LinkKind::Ordinary => Link::to(self.target.node()),
-            LinkKind::Anchor => Link::anchor(self.target.node()),
-        };
-        // The list may name the target already: two nodes in flight can be each other's neighbour and parent.
-        match links.iter().position(|link| link.node() == self.target.node()) {
-            Some(at) if links[at].is_anchor() || links[at] == added => return Verdict::Keep,
-            Some(at) => {
-                out.copy_from(links);
-                out[at] = added;
-            }
-            None if links.len() < self.cap => {
-                out.copy_from(links);
-                out.push(added);
-            }
-            None => {
-                *evaluations += self.prune(links, added, out, vectors, selection);
-                // As many links as before and not the new one: the list as it was, in another order.
-                let gained = out.iter().any(|link| link.node() == self.target.node());
-                if !gained && out.len() == links.len() {
-                    return Verdict::Keep;
+        out.copy_from(links);
+        let mut changed = false;
+        selection.fresh.clear();
+        for target in &self.targets[..self.fitting(links)] {
+            // The list may name the target already: two nodes in flight can be each other's neighbour and parent.
+            match links.iter().position(|link| link.node() == target.node()) {
+                Some(at) if self.kind == LinkKind::Anchor => {
+                    changed |= !links[at].is_anchor();
+                    out[at] = Link::anchor(target.node());
                 }
+                Some(_) => {}
+                None => selection.fresh.push(*target),
             }
         }
-        Verdict::Replace
+        if links.len() + selection.fresh.len() <= self.cap {
+            for target in &selection.fresh {
+                out.push(self.link(target.node()));
+            }
+            changed |= !selection.fresh.is_empty();
+        } else {
+            *evaluations += self.prune(out, vectors, selection);
+            // As many links as before and no new one: the list as it was, in another order.
+            let gained = |link: &Link| selection.fresh.iter().any(|target| target.node() == link.node());
+            changed |= out.len() != links.len() || out.iter().any(gained);
+        }
+        if changed { Verdict::Replace } else { Verdict::Keep }
     }
 
-    /// The anchors, and of the other links those that the heuristic keeps.
-    fn prune<C: Codec>(
-        &self,
-        links: &[Link],
-        added: Link,
-        out: &mut LinkBuf,
-        vectors: &Vectors<C>,
-        selection: &mut Selection,
-    ) -> u64 {
+    fn link(&self, target: NodeId) -> Link {
+        match self.kind {
+            LinkKind::Ordinary => Link::to(target),
+            LinkKind::Anchor => Link::anchor(target),
+        }
+    }
+
+    /// Reduces `list` and the fresh targets to the anchors and, of the other links, those that the heuristic keeps. Returns
+    /// the number of distances computed.
+    fn prune<C: Codec>(&self, list: &mut LinkBuf, vectors: &Vectors<C>, selection: &mut Selection) -> u64 {
         let rows: &mut Vec<*const Line> = &mut selection.kept_rows;
         rows.clear();
-        rows.extend(links.iter().map(|link| vectors.fine_row(link.node())));
+        rows.extend(list.iter().map(|link| vectors.fine_row(link.node())));
         let owner = vectors.fine_row(self.owner);
         // SAFETY: the owner and the targets of its links were met in the graph.
         unsafe { vectors.codec().distances_between(owner, rows, &mut selection.distances) };
-        let distances = selection.distances[..links.len()].iter().copied();
-        let all = distances.zip(links.iter().copied()).chain([(self.target.distance(), added)]);
+        let distances = selection.distances[..list.len()].iter().copied();
+        let fresh = selection.fresh.iter().map(|target| (target.distance(), self.link(target.node())));
         selection.candidates.clear();
         selection.kept.clear();
-        for (distance, link) in all {
-            let list = if link.is_anchor() { &mut selection.kept } else { &mut selection.candidates };
-            list.push(Candidate::new(distance, link.node()));
+        for (distance, link) in distances.zip(list.iter().copied()).chain(fresh) {
+            let to = if link.is_anchor() { &mut selection.kept } else { &mut selection.candidates };
+            to.push(Candidate::new(distance, link.node()));
         }
         selection.candidates.sort_unstable();
-        let anchors = selection.kept.len();
+        let (anchors, compared) = (selection.kept.len(), list.len());
         let evaluations = selection.keep_diverse(vectors, self.cap, self.alpha);
-        out.clear();
+        list.clear();
         for (i, kept) in selection.kept.iter().enumerate() {
-            out.push(if i < anchors { Link::anchor(kept.node()) } else { Link::to(kept.node()) });
+            list.push(if i < anchors { Link::anchor(kept.node()) } else { Link::to(kept.node()) });
         }
-        evaluations + links.len() as u64
+        evaluations + compared as u64
     }
 }

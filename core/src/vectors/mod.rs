@@ -175,15 +175,12 @@ macro_rules! for_each_codec {
         $callback! {
             ("f32", $crate::vectors::F32),
             ("f16", $crate::vectors::F16),
-            ("f16+f32", $crate::vectors::Reranked<$crate::vectors::F16>),
             ("sq8", $crate::vectors::Sq8),
             ("sq8+f32", $crate::vectors::Reranked<$crate::vectors::Sq8>),
             ("split", $crate::vectors::Split),
-            ("lvq4", $crate::vectors::Lvq4),
             ("lvq4+f32", $crate::vectors::Reranked<$crate::vectors::Lvq4>),
             ("rabitq1+f32", $crate::vectors::Reranked<$crate::vectors::RaBitQ<1>>),
             ("rabitq2+f32", $crate::vectors::Reranked<$crate::vectors::RaBitQ<2>>),
-            ("rabitq3+f32", $crate::vectors::Reranked<$crate::vectors::RaBitQ<3>>),
             ("rabitq4+f32", $crate::vectors::Reranked<$crate::vectors::RaBitQ<4>>)
         }
     };

@@ -60,13 +60,13 @@ fn a_small_fill_gives_a_table_and_a_file() {
     let cells_of =
         |start: &str| said.lines().find(|line| line.trim_start().starts_with(start)).unwrap().to_owned();
     assert_eq!(cells_of("8 MB").matches('~').count(), 0, "{said}");
-    assert_eq!(cells_of("1 GB").matches('~').count(), 7, "{said}");
+    assert_eq!(cells_of("1 GB").matches('~').count(), 8, "{said}");
 
     let text = fs::read_to_string(&file).unwrap();
     let read: Document = serde_json::from_str(&text).unwrap();
     assert_eq!(serde_json::to_string_pretty(&read).unwrap() + "\n", text);
     let names: Vec<_> = read.strategies.iter().map(|strategy| strategy.name.as_str()).collect();
-    assert_eq!(names, ["sequential", "coarse", "fine", "lockfree", "mvcc", "slots", "seqlock"]);
+    assert_eq!(names, ["sequential", "coarse", "fine", "lockfree", "mvcc", "slots", "seqlock", "batch"]);
     assert_eq!(read.raw.len(), 2, "each budget once");
     for strategy in &read.strategies {
         let [fill] = strategy.fills[..] else { panic!("one fill, not {:?}", strategy.fills) };

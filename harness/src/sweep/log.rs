@@ -142,10 +142,15 @@ impl Tally {
         self.operations
     }
 
+    /// Distances and hops of one operation, on average; `None` where they were not counted.
+    pub fn work_per_operation(&self) -> Option<[f64; 2]> {
+        Some(self.work?.map(|total| total as f64 / self.operations as f64))
+    }
+
     /// The operations of a window of this length; `None` if there was none.
     pub fn op(&self, seconds: f64) -> Option<Op> {
         let micros = |quantile| self.latencies.value_at_quantile(quantile) as f64 / 1e3;
-        let each = |total: u64| total as f64 / self.operations as f64;
+        let work = self.work_per_operation();
         (self.operations > 0).then(|| Op {
             count: self.operations,
             per_second: self.operations as f64 / seconds,
@@ -156,8 +161,8 @@ impl Tally {
                 p999: micros(0.999),
                 max: self.latencies.max() as f64 / 1e3,
             },
-            evaluations_per_op: self.work.map(|work| each(work[0])),
-            hops_per_op: self.work.map(|work| each(work[1])),
+            evaluations_per_op: work.map(|[evaluations, _]| evaluations),
+            hops_per_op: work.map(|[_, hops]| hops),
         })
     }
 }

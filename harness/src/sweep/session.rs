@@ -108,6 +108,8 @@ struct Measured {
     ef: Option<usize>,
     trial: Trial,
     recall: Option<f64>,
+    /// Distances and hops of a search, where every query was asked once to count them.
+    work: Option<[f64; 2]>,
     /// At the end of the window, before anything is freed, filled in or asked.
     memory: MemoryReport,
 }
@@ -159,6 +161,7 @@ impl Session<'_> {
         for (workload, ef) in searches {
             let mut measured = self.measure(&*index, workload, Some(ef))?;
             measured.recall = Some(self.recall(&*index, ef));
+            measured.work = self.work(&*index, workload, ef);
             self.push(measured, &health)?;
         }
         Some(())
@@ -196,7 +199,7 @@ impl Session<'_> {
         let trial = self.trial(index, workload, ef);
         let memory = index.memory();
         let ended = trial.interrupted || self.bench.stopped();
-        (!ended).then_some(Measured { workload, ef, trial, recall: None, memory })
+        (!ended).then_some(Measured { workload, ef, trial, recall: None, work: None, memory })
     }
 
     fn trial(&self, index: &dyn Bed, workload: Workload, ef: Option<usize>) -> Trial {
@@ -368,6 +371,18 @@ impl Session<'_> {
         filled.then_some(())
     }
 
+    /// Distances and hops of a search, on average over all queries. A window asks some of them once more than others, so what
+    /// its searches did depends on how far they came; this does not.
+    fn work(&self, index: &dyn Bed, workload: Workload, ef: usize) -> Option<[f64; 2]> {
+        let dataset = self.bench.dataset;
+        let round = if workload == Workload::SearchBatch { Round::SEARCH_EACH } else { Round::SEARCH };
+        let all = Round { least: dataset.query_count().div_ceil(round.queries), ..round };
+        let (turn, none_left, mut log) = (Turn::ended(0), AtomicUsize::new(dataset.len()), Log::new(0));
+        let mut script = Script::new(&turn, 1, dataset, all, &none_left, (self.bench.plan.k, ef));
+        index.hands().work(&mut script, &mut log);
+        log.searches.work_per_operation()
+    }
+
     /// Mean recall@k over all queries, scored by distance.
     fn recall(&self, index: &dyn Bed, ef: usize) -> f64 {
         let (dataset, k) = (self.bench.dataset, self.bench.plan.k);
@@ -387,7 +402,7 @@ impl Session<'_> {
     }
 
     fn row(&self, measured: Measured, health: &Health) -> Row {
-        let Measured { workload, ef, trial, recall, mut memory } = measured;
+        let Measured { workload, ef, trial, recall, work, mut memory } = measured;
         let (plan, which) = (self.bench.plan, self.which);
         let oversubscribed = which.threads > self.bench.machine.allowed_cores;
         let mut all = Log::new(0);
@@ -400,6 +415,10 @@ impl Session<'_> {
         tainted.extend(trial.unpinned);
         tainted.extend((all.refused > 0).then(|| format!("the index refused {} operations", all.refused)));
         let inserts = all.inserts.operations();
+        let mut search = all.searches.op(trial.seconds);
+        if let (Some(op), Some([evaluations, hops])) = (&mut search, work) {
+            (op.evaluations_per_op, op.hops_per_op) = (Some(evaluations), Some(hops));
+        }
         Row {
             strategy: which.strategy.name().into(),
             codec: which.codec.into(),
@@ -412,11 +431,7 @@ impl Session<'_> {
             ef,
             m: plan.index.m,
             ef_construction: plan.index.ef_construction,
-            ops: Ops {
-                search: all.searches.op(trial.seconds),
-                insert: all.inserts.op(trial.seconds),
-                remove: None,
-            },
+            ops: Ops { search, insert: all.inserts.op(trial.seconds), remove: None },
             recall_at_k: recall,
             short_answers: workload.searches().then_some(all.short),
             phases: (workload == Workload::Phases).then(|| Phases::per_insert(&all.phases, inserts)),

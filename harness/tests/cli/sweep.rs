@@ -148,8 +148,11 @@ fn counts_of_work_repeat() {
         let one = serial().replace("--workloads build", "--workloads build,search");
         assert_eq!(lab.run(&one.replace("--seconds 0.02", seconds)).code, Some(0));
         let rows = lab.document("small.json").rows;
-        let op = rows[0].ops.insert.clone().expect("inserts");
-        (op.evaluations_per_op, op.hops_per_op, rows[0].graph.digest.clone())
+        let of = |row: usize| {
+            let (_, op) = rows[row].ops.named().next().expect("operations");
+            (op.evaluations_per_op, op.hops_per_op)
+        };
+        (of(0), of(1), rows[0].graph.digest.clone())
     };
     assert_eq!(counts("--seconds 0.02"), counts("--seconds 0.05"));
 }

@@ -63,6 +63,7 @@ impl Graph for Coarse {
         snapshots: false,
         whole_lists: true,
         unlocked_rewrites: false,
+        deterministic_batch: false,
     };
 
     type Read<'g> = Session<RwLockReadGuard<'g, Table>>;

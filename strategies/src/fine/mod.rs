@@ -112,6 +112,7 @@ impl Graph for Fine {
         snapshots: false,
         whole_lists: true,
         unlocked_rewrites: false,
+        deterministic_batch: false,
     };
 
     type Read<'g> = Session<'g, Self, ()>;

@@ -100,6 +100,7 @@ impl Graph for LockFree {
         snapshots: false,
         whole_lists: true,
         unlocked_rewrites: true,
+        deterministic_batch: false,
     };
 
     type Read<'g> = Read<'g>;

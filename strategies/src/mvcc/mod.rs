@@ -179,6 +179,7 @@ impl Graph for Mvcc {
         snapshots: true,
         whole_lists: true,
         unlocked_rewrites: false,
+        deterministic_batch: false,
     };
 
     type Read<'g> = Read<'g>;

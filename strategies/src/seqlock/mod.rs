@@ -139,6 +139,7 @@ impl Graph for SeqLock {
         snapshots: false,
         whole_lists: true,
         unlocked_rewrites: true,
+        deterministic_batch: false,
     };
 
     type Read<'g> = Session<'g, Self, ()>;

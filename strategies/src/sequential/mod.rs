@@ -50,6 +50,7 @@ impl Graph for Sequential {
         snapshots: false,
         whole_lists: true,
         unlocked_rewrites: false,
+        deterministic_batch: false,
     };
 
     type Read<'g> = Session<MutexGuard<'g, Table>>;

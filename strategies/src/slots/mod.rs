@@ -130,6 +130,7 @@ impl Graph for Slots {
         snapshots: false,
         whole_lists: false,
         unlocked_rewrites: true,
+        deterministic_batch: false,
     };
 
     type Read<'g> = Session<'g, Self, ()>;

@@ -13,7 +13,7 @@ const EF: usize = 64;
 /// How much recall a concurrent build may lose.
 const TOLERANCE: f64 = 0.005;
 
-fn config(seed: u64) -> IndexConfig {
+pub fn config(seed: u64) -> IndexConfig {
     IndexConfig {
         ef_construction: 100,
         capacity: sift().base.len(),
@@ -31,7 +31,7 @@ fn seeds() -> u64 {
 
 /// The part of the true nearest that is found. An answer as near as the last of them counts, because integer vectors are
 /// often equally near.
-fn recall<G: Graph>(index: &Index<G>) -> f64 {
+pub fn recall<G: Graph>(index: &Index<G>) -> f64 {
     let data = sift();
     let square = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| (x - y) * (x - y)).sum::<f32>();
     let mut scratch = Scratch::new();
@@ -45,7 +45,7 @@ fn recall<G: Graph>(index: &Index<G>) -> f64 {
 }
 
 /// The recall of one thread that inserts the rows in their order.
-fn sequential_recall() -> f64 {
+pub fn sequential_recall() -> f64 {
     static RECALL: OnceLock<f64> = OnceLock::new();
     *RECALL.get_or_init(|| {
         let index = index::<Sequential>(config(0));

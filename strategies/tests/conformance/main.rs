@@ -9,15 +9,18 @@
 //! | [`snapshots`] | snapshots under concurrent writers (P7) |
 //! | [`progress`] | who goes on while a writer is suspended in the middle of an insert (P8) |
 //! | [`codecs`] | every codec: recall as of f32, distances to the bit as of f32 if it refines (P4, P5) |
-//! | [`batch`] | batches, errors and limits |
 //! | [`packed`] | packed copies for reading alone, of quiet and of busy graphs, and of snapshots (P1, P2, P5, P6, P7) |
+//! | [`batches`] | batches, errors and limits |
+//! | [`bulk`] | graphs that are built as a whole (P1, P6, P9) |
+//! | [`rounds`] | batches whose graph does not depend on the threads (P9) |
 //! | [`model`] | random sequences of calls against brute force |
 //!
 //! The builds run with 2 seeds; the environment variable `HNSW_SEEDS` asks for more.
 #![cfg(not(hnsw_loom))]
 
-mod batch;
+mod batches;
 mod builds;
+mod bulk;
 mod codecs;
 mod exact;
 mod hard;
@@ -25,6 +28,7 @@ mod history;
 mod model;
 mod packed;
 mod progress;
+mod rounds;
 mod snapshots;
 mod support;
 
@@ -39,20 +43,23 @@ macro_rules! suite {
                 history: searches_agree_with_the_history;
                 exact: a_wide_beam_finds_what_brute_force_finds;
                 progress: a_suspended_writer_holds_up_whom_it_may, nodes_inserted_near_a_suspended_insert_are_reachable;
-                batch: rows_get_consecutive_ids_and_are_counted, a_request_to_stop_keeps_what_was_done,
+                batches: rows_get_consecutive_ids_and_are_counted, a_request_to_stop_keeps_what_was_done,
                     a_bad_row_is_named_and_nothing_inserted, a_full_index_refuses, batches_work_inside_any_pool,
                     a_batch_of_searches_is_searches_one_by_one, bad_arguments_are_refused, nothing_is_found_in_an_empty_index,
                     a_node_is_removed_once, memory_can_be_asked_for_while_writers_run;
+                bulk: a_graph_built_as_a_whole_is_as_good_as_one_built_by_rows, parts_that_hang_apart_are_joined,
+                    copies_of_one_vector_are_built, a_built_index_is_an_index, a_request_to_stop_a_build_leaves_nothing,
+                    others_may_write_and_search_during_a_build;
                 model: sequences_of_calls_agree_with_brute_force;
                 packed: a_packed_copy_answers_as_its_source, a_packed_copy_of_nothing_finds_nothing,
                     packing_beside_writers_keeps_what_had_returned;
             }
         })+
 
-        /// The name of each strategy, and whether it has snapshots.
-        const STRATEGIES: &[(&str, bool)] = &[$((
+        /// The name of each strategy, and what it can do.
+        const STRATEGIES: &[(&str, hnsw_core::graph::Caps)] = &[$((
             <$graph as hnsw_core::graph::Graph>::NAME,
-            <$graph as hnsw_core::graph::Graph>::CAPS.snapshots,
+            <$graph as hnsw_core::graph::Graph>::CAPS,
         )),+];
     };
 }
@@ -71,7 +78,27 @@ macro_rules! snapshot_suite {
 
             #[test]
             fn are_tested_for_every_strategy_that_has_them() {
-                let having = super::STRATEGIES.iter().filter(|(_, snapshots)| *snapshots);
+                let having = super::STRATEGIES.iter().filter(|(_, caps)| caps.snapshots);
+                assert!(having.map(|(name, _)| *name).eq([$(stringify!($name)),+]));
+            }
+        }
+    };
+}
+
+macro_rules! rounds_suite {
+    ($(($name:ident, $graph:ty)),+ $(,)?) => {
+        mod with_rounds {
+            $(mod $name {
+                properties! {
+                    $graph;
+                    rounds: the_graph_does_not_depend_on_the_threads, batches_are_as_good_as_rows_one_by_one,
+                        others_may_write_and_search_during_a_round;
+                }
+            })+
+
+            #[test]
+            fn are_tested_for_every_strategy_that_has_them() {
+                let having = super::STRATEGIES.iter().filter(|(_, caps)| caps.deterministic_batch);
                 assert!(having.map(|(name, _)| *name).eq([$(stringify!($name)),+]));
             }
         }
@@ -89,3 +116,4 @@ macro_rules! properties {
 
 hnsw_strategies::for_each_strategy!(suite);
 snapshot_suite!((mvcc, hnsw_strategies::Mvcc));
+rounds_suite!((batch, hnsw_strategies::Batch));

@@ -1,0 +1,485 @@
+//! Building an index from all of its vectors at once.
+//!
+//! Inserting searches the graph for the neighbours of each node, hop by hop through memory. When all vectors are there from
+//! the beginning, near points can be brought together first and compared with each other in blocks:
+//!
+//! 1. *Code.* Vectors get short codes, for this build only ([`codes`]).
+//! 2. *Group.* Each point joins several groups of near points ([`leaves`]).
+//! 3. *Compare.* In each group all are compared with all, by code ([`tile`](crate::distance::tile)): the nearest become
+//!    candidates.
+//! 4. *Choose.* Each point compares its candidates with each other, by code where codes can tell, and keeps a diverse choice.
+//! 5. *Turn round.* Each point collects the links that others have to it. If these and its own are too many it chooses again,
+//!    by the codec's own distances.
+//! 6. *Anchor.* Some links become anchors, such that all hang together ([`tree`]).
+//! 7. *Install.* The lists go into the graph, that of the first node last. Parts that hung apart are joined by a search.
+//! 8. *Raise.* The levels above 0, which have one node in M, are built by [rounds](super::rounds).
+//!
+//! The graph is a function of the vectors and the seed: each step gives the same result in whatever order threads do its parts.
+//!
+//! # Why no node is ever lost
+//!
+//! As in [`insert`](super::insert): every node that is visible has for ever a path of anchors to the first node of the graph,
+//! and one back. Before step 7 is at its end no list of a visible node leads to a new one. Then the first new node, which was
+//! inserted as any other, gets its list, and so its tree becomes visible as a whole: with an anchor from parent to child and
+//! one back for each of its edges. Its links lead to no other tree. The others are joined in turn, each as one node would be
+//! inserted: its root, which others cannot meet yet, gets an anchor to a node that is visible, and then one from a visible
+//! node. So it does not matter if others insert meanwhile.
+
+mod codes;
+mod diverse;
+mod leaves;
+mod tree;
+
+use super::pool::Candidate;
+use super::scratch::{Scratch, with_local};
+use super::search::Searcher;
+use super::select::LinkKind;
+use super::{Index, batch::Tally};
+use crate::distance::Metric;
+use crate::distance::tile::{TileScratch, Tiles};
+use crate::error::BatchError;
+use crate::graph::{At, Edit, Graph, Link, NodeId, Verdict};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::vectors::Codec;
+use codes::Codes;
+use core::ops::ControlFlow;
+use diverse::Diverse;
+use leaves::{FAN, Slot, leaves, point};
+use rayon::prelude::*;
+use tree::{Forest, Lists};
+
+/// Fewer rows are inserted one after another: there is nothing to gain.
+const FEWEST: usize = 1_000;
+/// Candidates that a point gets in each of its groups.
+const NEAR: usize = 12;
+/// The least `alpha` for lists of level 0: with less, lists are shorter than searches want them to be.
+const ALPHA: f32 = 1.1;
+/// Candidates that are considered, the nearest ones: those behind them are hardly ever chosen.
+const CONSIDERED: usize = 48;
+/// Links that a list is chosen from, in lists: those of a hub are many.
+const MOST_LINKS: usize = 8;
+/// Points, or lists, that one thread takes at a time.
+const GRAIN: usize = 256;
+/// No candidate.
+const NONE: u32 = u32::MAX;
+/// Steps that report their progress, of equal weight.
+const STEPS: usize = 4;
+
+/// Whether this is the first slot of its point.
+fn is_first(slot: Slot) -> bool {
+    (slot as usize).is_multiple_of(FAN)
+}
+
+/// The points of a batch in an order in which near ones are near: `points[place]` is at `place`, and `places` is its inverse.
+struct Order {
+    points: Vec<u32>,
+    places: Vec<u32>,
+}
+
+impl Order {
+    /// The order in which groups name points first.
+    fn of(groups: &[Vec<Slot>], count: usize) -> Order {
+        let firsts = groups.iter().flatten().filter(|slot| is_first(**slot));
+        let points: Vec<u32> = firsts.map(|slot| point(*slot)).collect();
+        let mut places = vec![0; count];
+        (0..).zip(&points).for_each(|(place, point)| places[*point as usize] = place);
+        Order { points, places }
+    }
+}
+
+/// Sorted lists of candidates, `cap` slots each.
+struct Chosen {
+    cap: usize,
+    lens: Vec<u16>,
+    slots: Vec<Candidate>,
+}
+
+impl Chosen {
+    fn lists(&self) -> impl IndexedParallelIterator<Item = &[Candidate]> {
+        self.slots.par_chunks(self.cap).zip(&self.lens).map(|(slots, len)| &slots[..*len as usize])
+    }
+}
+
+impl<G: Graph, C: Codec> Index<G, C> {
+    /// Inserts the rows of a row-major `n x dim` array, as [`Index::insert_batch`] does, and many times faster if the index is
+    /// empty: then the graph is built as a whole, from groups of near rows. Row `i` becomes node `first + i`, where `first` is
+    /// returned. The graph depends on the rows and the seed only, whatever the strategy and the number of threads.
+    ///
+    /// Nothing of it is visible before the end. Memory that is needed meanwhile, beyond the index itself: about `dim + 620 + 16 m`
+    /// bytes per row. An index that is not empty, few rows, and rows under [`Metric::InnerProduct`] go through
+    /// [`Index::insert_batch`].
+    ///
+    /// `progress` is called with the amount of work done so far, in rows, from any thread and in no particular order; when it
+    /// breaks early enough nothing is inserted.
+    ///
+    /// # Errors
+    /// When the rows do not fit, are not whole, or one of them is not usable: then nothing was inserted. When `progress`
+    /// broke: then nothing was inserted and the ids stay unused (or, of an index that was not empty, as
+    /// [`Index::insert_batch`] says).
+    pub fn build(
+        &self,
+        rows: &[f32],
+        progress: impl Fn(usize) -> ControlFlow<()> + Sync,
+    ) -> Result<NodeId, BatchError> {
+        let count = rows.len() / self.config.dim;
+        let suited = count >= FEWEST && count <= u32::MAX as usize / (FAN * NEAR);
+        if !suited || self.config.metric == Metric::InnerProduct || self.node_count() > 0 {
+            return self.insert_batch(rows, progress);
+        }
+        let first = self.reserve_rows(rows)?;
+        let done = Tally::new();
+        let tick = |points: usize| {
+            done.add_many(points, &|done| progress(done / STEPS));
+            if done.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        match self.plan_all(first, rows, tick) {
+            ControlFlow::Break(()) => Err(BatchError::Stopped { done: 0 }),
+            ControlFlow::Continue((order, lists, forest)) => {
+                self.install(first, rows, &order, &lists, &forest);
+                Ok(first)
+            }
+        }
+    }
+
+    /// Steps 1 to 6.
+    fn plan_all(
+        &self,
+        first: NodeId,
+        rows: &[f32],
+        tick: impl Fn(usize) -> ControlFlow<()> + Sync,
+    ) -> ControlFlow<(), (Order, Lists, Forest)> {
+        let dim = self.config.dim;
+        let count = rows.len() / dim;
+        rows.par_chunks_exact(dim).with_min_len(GRAIN).enumerate().for_each(|(i, vector)| {
+            // SAFETY: the caller reserved the nodes and grew the store; they are published later, and written here once.
+            unsafe { self.vectors.write(NodeId::new(first.get() + i as u32), vector) };
+        });
+        let (order, chosen) = {
+            let codes = Codes::new(rows, dim, self.config.metric);
+            let tiles = Tiles::new();
+            let groups = leaves(&codes, &tiles, self.config.seed, &tick)?;
+            let candidates = compare(&codes, &tiles, &groups, &tick)?;
+            let order = Order::of(&groups, count);
+            let chosen = self.choose(first, &codes, &tiles, &order, &candidates, &tick)?;
+            (order, chosen)
+        };
+        let mut lists = self.turn_round(first, &order, &chosen, &tick)?;
+        drop(chosen);
+        let limit = self.anchor_limit();
+        let forest = tree::grow(&mut lists, order.places[0], limit, (limit / 2).min(self.cap() - limit));
+        ControlFlow::Continue((order, lists, forest))
+    }
+
+    /// The most links of a list on level 0.
+    fn cap(&self) -> usize {
+        self.graph_config().cap(0)
+    }
+
+    fn bulk_alpha(&self) -> f32 {
+        self.alpha().max(ALPHA)
+    }
+
+    /// Step 4: for each point, in `order`, a diverse choice of its candidates.
+    fn choose(
+        &self,
+        first: NodeId,
+        codes: &Codes<'_>,
+        tiles: &Tiles,
+        order: &Order,
+        candidates: &[AtomicU32],
+        tick: impl Fn(usize) -> ControlFlow<()> + Sync,
+    ) -> ControlFlow<(), Chosen> {
+        let (count, cap) = (order.points.len(), self.cap());
+        let nothing = Candidate::new(0.0, first);
+        let mut chosen = Chosen { cap, lens: vec![0; count], slots: vec![nothing; count * cap] };
+        let chunks = chosen.slots.par_chunks_mut(GRAIN * cap).zip(chosen.lens.par_chunks_mut(GRAIN));
+        chunks.zip(order.points.par_chunks(GRAIN)).try_for_each_init(
+            || (Diverse::new(codes), Vec::new()),
+            |(diverse, points), ((slots, lens), owners)| {
+                with_local(|scratch: &mut Scratch<C>| {
+                    for ((slots, len), owner) in slots.chunks_mut(cap).zip(lens).zip(owners) {
+                        scratch.visited.begin(count);
+                        scratch.visited.insert(NodeId::new(*owner));
+                        points.clear();
+                        points.push(*owner);
+                        for candidate in &candidates[*owner as usize * FAN * NEAR..][..FAN * NEAR] {
+                            // Relaxed [bulk-candidate-read]: written before the pool's join that ended the comparing.
+                            let candidate = candidate.load(Ordering::Relaxed);
+                            if candidate != NONE && scratch.visited.insert(NodeId::new(candidate)) {
+                                points.push(candidate);
+                            }
+                        }
+                        let node = |point: u32| NodeId::new(first.get() + point);
+                        let alpha = self.bulk_alpha();
+                        if let Some(kept) = diverse.choose(codes, tiles, points, CONSIDERED, cap, alpha) {
+                            for (slot, (point, square)) in slots.iter_mut().zip(kept) {
+                                *slot = Candidate::new(codes.distance(square), node(point));
+                                *len += 1;
+                            }
+                        } else {
+                            let others = points[1..].iter().map(|point| node(*point));
+                            self.compare_with(node(*owner), others, scratch);
+                            *len = self.keep(scratch, slots);
+                        }
+                    }
+                });
+                tick(owners.len())
+            },
+        )?;
+        ControlFlow::Continue(chosen)
+    }
+
+    /// Makes candidates of `nodes`, by their distances from `owner`.
+    fn compare_with(&self, owner: NodeId, nodes: impl Iterator<Item = NodeId>, scratch: &mut Scratch<C>) {
+        let Scratch { selection, gather, evaluations, .. } = scratch;
+        selection.candidates.clear();
+        selection.candidates.extend(nodes.map(|node| Candidate::new(0.0, node)));
+        let from = self.vectors.fine_row(owner);
+        for candidates in selection.candidates.chunks_mut(gather.rows.len()) {
+            gather
+                .rows
+                .iter_mut()
+                .zip(&*candidates)
+                .for_each(|(row, c)| *row = self.vectors.fine_row(c.node()));
+            let rows = &gather.rows[..candidates.len()];
+            // SAFETY: all rows of the batch are written, by the step before the first.
+            unsafe { self.vectors.codec().distances_between(from, rows, &mut gather.distances) };
+            for (candidate, distance) in candidates.iter_mut().zip(&gather.distances) {
+                *candidate = Candidate::new(*distance, candidate.node());
+            }
+        }
+        *evaluations += selection.candidates.len() as u64;
+    }
+
+    /// Writes a diverse choice of the candidates to the front of `slots`, and returns how many those are.
+    fn keep(&self, scratch: &mut Scratch<C>, slots: &mut [Candidate]) -> u16 {
+        let selection = &mut scratch.selection;
+        selection.candidates.sort_unstable();
+        selection.kept.clear();
+        scratch.evaluations += selection.keep_diverse(&self.vectors, slots.len(), self.bulk_alpha());
+        slots[..selection.kept.len()].copy_from_slice(&selection.kept);
+        selection.kept.len() as u16
+    }
+
+    /// Step 5: the lists as they will be, in `order`; their targets are places.
+    fn turn_round(
+        &self,
+        first: NodeId,
+        order: &Order,
+        chosen: &Chosen,
+        tick: impl Fn(usize) -> ControlFlow<()> + Sync,
+    ) -> ControlFlow<(), Lists> {
+        let (count, cap) = (order.points.len(), self.cap());
+        let place = |node: NodeId| order.places[node.index() - first.index()];
+        let incoming = Incoming::of(first, order, chosen);
+        let mut lists = Lists { cap, lens: vec![0; count], slots: vec![Link::NIL; count * cap] };
+        let chunks = lists.slots.par_chunks_mut(GRAIN * cap).zip(lists.lens.par_chunks_mut(GRAIN));
+        chunks.enumerate().try_for_each(|(chunk, (slots, lens))| {
+            with_local(|scratch: &mut Scratch<C>| {
+                let mut kept = vec![Candidate::new(0.0, first); cap];
+                let mut all: Vec<Candidate> = Vec::new();
+                for (i, (slots, len)) in slots.chunks_mut(cap).zip(lens.iter_mut()).enumerate() {
+                    let at = chunk * GRAIN + i;
+                    let visited = &mut scratch.visited;
+                    visited.begin(first.index() + count);
+                    let own = &chosen.slots[at * cap..][..chosen.lens[at] as usize];
+                    all.clear();
+                    all.extend(own.iter().copied().chain(incoming.to(at)));
+                    all.retain(|candidate| visited.insert(candidate.node()));
+                    // A list that fits is left as it is: fewer hops, and nothing to compare.
+                    all.sort_unstable();
+                    if all.len() <= cap {
+                        kept[..all.len()].copy_from_slice(&all);
+                        *len = all.len() as u16;
+                    } else {
+                        all.truncate(MOST_LINKS * cap);
+                        let owner = NodeId::new(first.get() + order.points[at]);
+                        self.compare_with(owner, all.iter().map(|candidate| candidate.node()), scratch);
+                        *len = self.keep(scratch, &mut kept);
+                    }
+                    for (slot, kept) in slots.iter_mut().zip(&kept[..*len as usize]) {
+                        *slot = Link::to(NodeId::new(place(kept.node())));
+                    }
+                }
+            });
+            tick(lens.len())
+        })?;
+        ControlFlow::Continue(lists)
+    }
+
+    /// Steps 7 and 8.
+    fn install(&self, first: NodeId, rows: &[f32], order: &Order, lists: &Lists, forest: &Forest) {
+        let dim = self.config.dim;
+        let node = |place: u32| NodeId::new(first.get() + order.points[place as usize]);
+        let vector = |node: NodeId| &rows[(node.index() - first.index()) * dim..][..dim];
+        let real = |link: &Link| match link.is_anchor() {
+            true => Link::anchor(node(link.node().get())),
+            false => Link::to(node(link.node().get())),
+        };
+        with_local(|scratch| self.insert_written(first, vector(first), scratch, &mut ()));
+        let root = forest.roots[0];
+        let places: Vec<u32> = (0..order.points.len() as u32).collect();
+        places.par_chunks(GRAIN).for_each(|places| {
+            self.edit(|edit| {
+                for place in places.iter().filter(|place| **place != root) {
+                    edit.rewrite(At::base(node(*place)), |_, out| {
+                        out.clear();
+                        lists.of(*place).iter().for_each(|link| out.push(real(link)));
+                        Verdict::Replace
+                    });
+                    edit.publish(node(*place));
+                }
+            });
+        });
+        self.edit(|edit| {
+            edit.rewrite(At::base(first), |links, out| {
+                // Others may have linked to the first node since it was inserted. Its anchors and theirs fit.
+                out.clear();
+                let own: Vec<Link> = lists.of(root).iter().map(real).collect();
+                let (anchors, ordinary): (Vec<Link>, Vec<Link>) =
+                    own.iter().chain(links).partition(|link| link.is_anchor());
+                for link in anchors.into_iter().chain(ordinary) {
+                    if out.len() < self.cap() && out.iter().all(|there| there.node() != link.node()) {
+                        out.push(link);
+                    }
+                }
+                Verdict::Replace
+            });
+        });
+        for (tree, root) in forest.roots.iter().enumerate().skip(1) {
+            let visible = |met: NodeId| match met.index().checked_sub(first.index()) {
+                Some(point) if point < order.places.len() => {
+                    forest.trees[order.places[point] as usize] < tree as u32
+                }
+                _ => true,
+            };
+            with_local(|scratch| self.join(first, node(*root), vector(node(*root)), visible, scratch));
+        }
+        let upper: Vec<NodeId> = (1..order.points.len() as u32)
+            .map(|point| NodeId::new(first.get() + point))
+            .filter(|node| self.levels.of(*node) > 0)
+            .collect();
+        self.raise(&upper, vector);
+    }
+
+    /// Joins a tree with those before it: its root gets an anchor to the nearest node that is `visible`, and is anchored by it
+    /// or another such node.
+    fn join(
+        &self,
+        first: NodeId,
+        root: NodeId,
+        vector: &[f32],
+        visible: impl Fn(NodeId) -> bool,
+        scratch: &mut Scratch<C>,
+    ) {
+        let query = scratch.prepare(self.vectors.codec(), vector);
+        let found: Vec<Candidate> = {
+            let view = self.graph.read();
+            let (ef, m, alpha) = (self.config.ef_construction, self.config.m, self.alpha());
+            let mut searcher = Searcher { view: &view, vectors: &self.vectors, query: &query, scratch };
+            searcher.plan(0..=0, ef, m, alpha, &mut ());
+            scratch.forward[0].iter().copied().filter(|met| visible(met.node())).collect()
+        };
+        let nearest =
+            found.first().copied().unwrap_or_else(|| Candidate::new(self.distance(&query, first), first));
+        let request = |neighbour: &Candidate| [Candidate::new(neighbour.distance(), root)];
+        self.edit(|edit| {
+            self.add_links(edit, At::base(root), &[nearest], LinkKind::Anchor, scratch, &mut ());
+            let parent = found.iter().find(|neighbour| {
+                let at = At::base(neighbour.node());
+                self.add_links(edit, at, &request(neighbour), LinkKind::Anchor, scratch, &mut ()) == 1
+            });
+            if parent.is_none() {
+                self.adopt(edit, root, nearest.node(), &query, scratch, &mut ());
+            }
+        });
+        scratch.query = Some(query);
+    }
+}
+
+/// Step 3: the candidates of each point, [`NEAR`] for each of its slots.
+fn compare(
+    codes: &Codes<'_>,
+    tiles: &Tiles,
+    groups: &[Vec<Slot>],
+    tick: impl Fn(usize) -> ControlFlow<()> + Sync,
+) -> ControlFlow<(), Vec<AtomicU32>> {
+    let size = codes.len() * FAN * NEAR;
+    let candidates: Vec<AtomicU32> = (0..size).into_par_iter().map(|_| AtomicU32::new(NONE)).collect();
+    groups.par_iter().with_max_len(1).try_for_each_init(
+        || (TileScratch::default(), codes.panels(), Vec::new()),
+        |(scratch, panels, rows), group| {
+            let points = group.iter().map(|slot| point(*slot));
+            if codes.tell(points.clone()) {
+                codes.columns(points.clone(), panels);
+                codes.rows(points, rows);
+            } else {
+                // A group of a small part of the whole, where global codes are all alike.
+                let vectors = codes.gather(points);
+                let local = codes.local(&vectors);
+                local.columns(0..group.len() as u32, panels);
+                local.rows(0..group.len() as u32, rows);
+            }
+            tiles.nearest(rows, panels, NEAR, Some(0), scratch, |row, found| {
+                let slots = &candidates[group[row] as usize * NEAR..][..found.len()];
+                for (slot, column) in slots.iter().zip(found) {
+                    // Relaxed [bulk-candidate]: no one else writes this one, and the pool's join orders it before readers.
+                    slot.store(point(group[*column as usize]), Ordering::Relaxed);
+                }
+            });
+            // Once for each point, in whatever group its first slot is.
+            tick(group.iter().filter(|slot| is_first(**slot)).count())
+        },
+    )?;
+    ControlFlow::Continue(candidates)
+}
+
+/// The links to each point, by place: candidates whose distance is that of the link.
+struct Incoming {
+    /// Where the links to a place begin, and where the last ends.
+    starts: Vec<u32>,
+    /// [`Candidate::to_bits`].
+    links: Vec<AtomicU64>,
+}
+
+impl Incoming {
+    fn of(first: NodeId, order: &Order, chosen: &Chosen) -> Incoming {
+        let place = |node: NodeId| order.places[node.index() - first.index()] as usize;
+        let next: Vec<AtomicU32> = order.points.iter().map(|_| AtomicU32::new(0)).collect();
+        chosen.lists().with_min_len(GRAIN).for_each(|list| {
+            for link in list {
+                // Relaxed [bulk-count]: counts; the pool's join orders them before they are read.
+                next[place(link.node())].fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let mut starts = Vec::with_capacity(next.len() + 1);
+        let mut end = 0;
+        for next in &next {
+            starts.push(end);
+            // Relaxed [bulk-counted]: after the join; no other thread is at work.
+            let count = next.load(Ordering::Relaxed);
+            next.store(end, Ordering::Relaxed);
+            end += count;
+        }
+        starts.push(end);
+        let links: Vec<AtomicU64> = (0..end).into_par_iter().map(|_| AtomicU64::new(0)).collect();
+        chosen.lists().zip(&order.points).with_min_len(GRAIN).for_each(|(list, point)| {
+            let source = NodeId::new(first.get() + point);
+            for link in list {
+                // Relaxed [bulk-place]: hands out places.
+                let at = next[place(link.node())].fetch_add(1, Ordering::Relaxed);
+                let link = Candidate::new(link.distance(), source);
+                // Relaxed [bulk-link]: no one else writes this one, and the pool's join orders it before readers.
+                links[at as usize].store(link.to_bits(), Ordering::Relaxed);
+            }
+        });
+        Incoming { starts, links }
+    }
+
+    /// The links to a place, in no order that means anything.
+    fn to(&self, place: usize) -> impl Iterator<Item = Candidate> {
+        let links = &self.links[self.starts[place] as usize..self.starts[place + 1] as usize];
+        // Relaxed [bulk-link-read]: written before the join that ended the counting.
+        links.iter().map(|link| Candidate::from_bits(link.load(Ordering::Relaxed)))
+    }
+}
