@@ -201,7 +201,8 @@ fn missing(config: &Config, present: &BTreeSet<Key>) -> Vec<String> {
     }
     let mut found = Vec::new();
     for (codec, strategy) in config.codecs().flat_map(|c| config.strategies.iter().map(move |s| (c, s))) {
-        for workload in &config.workloads {
+        let measured = |workload: &&String| named(workload).is_none_or(|workload| workload.suits(codec));
+        for workload in config.workloads.iter().filter(measured) {
             let efs: Vec<Option<usize>> = match named(workload) {
                 Some(workload) if workload.is_per_ef() => config.efs.iter().copied().map(Some).collect(),
                 _ => vec![None],

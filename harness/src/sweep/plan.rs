@@ -10,13 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use hnsw_core::error::MAX_EF;
 use hnsw_core::graph::MAX_M;
 use hnsw_core::hnsw::IndexConfig;
-use hnsw_core::vectors::{Codec, F32};
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// The codec of the workload `phases`: one is enough to tell how strategies differ, and inserts that are timed step by step
-/// are compiled for it alone.
-const PHASES_CODEC: &str = F32::NAME;
 
 /// One strategy with one codec at one thread count in one block.
 #[derive(Clone, Copy)]
@@ -159,10 +154,12 @@ impl Plan {
             workloads.iter().any(|w| w.least_threads() <= most),
             "reader-writer needs a thread for each role, and --threads has no more than {most}"
         );
-        ensure!(
-            !workloads.contains(&Workload::Phases) || codecs.iter().any(|codec| codec.name == PHASES_CODEC),
-            "phases are measured with the codec {PHASES_CODEC} only; add it to --codec, or leave phases out of --workloads"
-        );
+        if let Some(idle) = workloads.iter().find(|w| !codecs.iter().any(|codec| w.suits(codec.name))) {
+            bail!(
+                "{} is measured with the codec f32 only; add it to --codec, or leave {0} out of --workloads",
+                idle.name()
+            );
+        }
         Ok(Plan {
             strategies: strategies(&args.strategies)?,
             codecs,
@@ -223,10 +220,10 @@ impl Plan {
             ef,
             block,
         };
-        let able = self.workloads.iter().filter(move |workload| {
-            workload.least_threads() <= threads
-                && (**workload != Workload::Phases || codec == PHASES_CODEC)
-        });
+        let able = self
+            .workloads
+            .iter()
+            .filter(move |workload| workload.least_threads() <= threads && workload.suits(codec));
         able.flat_map(move |&workload| {
             let efs: Vec<Option<usize>> = match workload {
                 _ if workload.is_per_ef() => self.efs.iter().copied().map(Some).collect(),

@@ -2,6 +2,7 @@
 
 use super::script::Round;
 use clap::ValueEnum;
+use hnsw_core::vectors::{Codec, F32};
 
 /// A workload. All are closed loops: each worker begins an operation when its last one ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
@@ -50,6 +51,12 @@ impl Workload {
         Workload::WriterAlone,
         Workload::Phases,
     ];
+
+    /// Whether it is measured with this codec. Phases are with `f32` alone: one codec is enough to tell how strategies
+    /// differ, and inserts that are timed step by step are compiled for it only.
+    pub fn suits(self, codec: &str) -> bool {
+        self != Workload::Phases || codec == F32::NAME
+    }
 
     /// The name in flags and result documents.
     pub const fn name(self) -> &'static str {

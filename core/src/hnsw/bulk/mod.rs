@@ -116,12 +116,7 @@ struct Plan<'a, C: Codec> {
 
 impl<C: Codec> Plan<'_, C> {
     /// Steps 1 to 6.
-    fn lists(
-        &self,
-        first: NodeId,
-        rows: &[f32],
-        tick: Tick<'_>,
-    ) -> ControlFlow<(), (Order, Lists, Forest)> {
+    fn lists(&self, first: NodeId, rows: &[f32], tick: Tick<'_>) -> ControlFlow<(), (Order, Lists, Forest)> {
         let IndexConfig { dim, metric, seed, .. } = *self.config;
         let count = rows.len() / dim;
         rows.par_chunks_exact(dim).with_min_len(GRAIN).enumerate().for_each(|(i, vector)| {
