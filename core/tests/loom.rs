@@ -15,7 +15,7 @@ use hnsw_core::sync::{
     Arc, AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Mutex, Ordering, Published, RwLock, fence, site,
     thread,
 };
-use hnsw_core::vectors::{Codec, F32, Vectors};
+use hnsw_core::vectors::{F32, Vectors};
 use std::collections::BTreeSet;
 
 /// What `f` returned over all executions.

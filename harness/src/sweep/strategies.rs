@@ -6,7 +6,7 @@ use hnsw_core::graph::{Caps, Graph};
 use hnsw_core::hnsw::IndexConfig;
 use std::marker::PhantomData;
 
-/// A strategy whose type is erased. Whatever is measured runs below [`Bed::hands`], with the types known.
+/// A strategy whose type is erased. Whatever is measured runs below `Bed::hands`, with the types known.
 pub trait Strategy: Sync {
     /// The name in flags and result documents.
     fn name(&self) -> &'static str;

@@ -80,7 +80,7 @@ fn a_row_gives_back_its_codes_and_factors() {
         let mut row = vec![Line([0.0; 16]); layout.lines()];
         layout.write(&codes, factors, &mut row);
         assert_eq!(layout.codes(&row).collect::<Vec<u8>>(), codes);
-        assert_eq!(layout.sum(&row), codes.iter().map(|code| u32::from(*code)).sum());
+        assert_eq!(layout.sum(&row), codes.iter().map(|code| u32::from(*code)).sum::<u32>());
         assert_eq!(layout.factors(&row), factors);
         // SAFETY: the row is of this layout.
         assert_eq!(unsafe { super::factors(row.as_ptr(), layout.lines()) }, factors);

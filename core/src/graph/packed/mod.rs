@@ -52,7 +52,7 @@ use members::Members;
 /// States in a byte of [`States`].
 const STATES_PER_BYTE: usize = 4;
 
-/// A graph for reading alone; see [the module](self).
+/// A graph for reading alone; see the module.
 pub struct Packed {
     entry: Option<Entry>,
     count: usize,
@@ -79,7 +79,7 @@ struct States {
 }
 
 impl Packed {
-    /// A copy of what `view` shows; see [the module](self) about views that change meanwhile.
+    /// A copy of what `view` shows; see the module about views that change meanwhile.
     ///
     /// # Panics
     /// When the view breaks its contract: a list longer than any graph permits.

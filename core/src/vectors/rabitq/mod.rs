@@ -52,7 +52,7 @@ const NEGLIGIBLE: f32 = 1e-30;
 /// RaBitQ paper (section 3.2.2), which then holds for 97 of 100 estimates.
 const DEVIATIONS: f32 = 1.9;
 
-/// Rows of `BITS` (1 to 4) bits per component; see [the module](self).
+/// Rows of `BITS` (1 to 4) bits per component; see the module.
 pub struct RaBitQ<const BITS: usize> {
     metric: Metric,
     kernels: BitKernels,
