@@ -212,14 +212,14 @@ fn an_entry_point_is_ready_when_it_is_seen() {
 
 #[test]
 fn a_ready_entry_point_needs_the_release_of_the_raise() {
-    expect_weak("batch-entry-raise", Ordering::Relaxed, || {
+    expect_weak("start-raise", Ordering::Relaxed, || {
         model(None, "batch: raise against search", raise_against_search);
     });
 }
 
 #[test]
 fn a_ready_entry_point_needs_the_acquire_of_the_search() {
-    expect_weak("batch-entry", Ordering::Relaxed, || {
+    expect_weak("start-read", Ordering::Relaxed, || {
         model(None, "batch: raise against search", raise_against_search);
     });
 }
@@ -253,7 +253,7 @@ fn the_first_entry_point_is_ready_when_it_is_seen() {
 
 #[test]
 fn a_ready_first_entry_point_needs_the_release_of_the_founder() {
-    expect_weak("batch-entry-found", Ordering::Relaxed, || {
+    expect_weak("start-found", Ordering::Relaxed, || {
         model(None, "batch: found against search", found_against_search);
     });
 }

@@ -51,8 +51,8 @@ pub trait Codec: Send + Sync + Sized + 'static {
         0
     }
 
-    /// How many rows [`Codec::distances`] expects to be on their way to the cache when it is called; it fetches those behind
-    /// them itself.
+    /// How many rows, at least, [`Codec::distances`] expects to be on their way to the cache when it is called; it fetches
+    /// those behind them itself.
     fn lookahead(&self) -> usize {
         crate::distance::LOOKAHEAD
     }
@@ -113,9 +113,12 @@ pub trait Codec: Send + Sync + Sized + 'static {
         &self,
         query: &Self::Query,
         rows: &[*const Line],
-        rests: &[*const Line],
+        _rests: &[*const Line],
         out: &mut [f32],
-    );
+    ) {
+        // SAFETY: the caller's promise. Without rests there is nothing better to tell.
+        unsafe { self.distances(query, rows, out) }
+    }
 
     /// What the exact distance of a row is not below, in all likelihood, if [`Codec::distances`] tells `estimate`.
     ///
@@ -127,7 +130,9 @@ pub trait Codec: Send + Sync + Sized + 'static {
 
     /// How many of the `ef` candidates of a search for `k` to refine, at most if the codec is [bounded](Codec::BOUNDED): at
     /// least `k`, at most `ef`.
-    fn shortlist(&self, k: usize, ef: usize) -> usize;
+    fn shortlist(&self, k: usize, _ef: usize) -> usize {
+        k
+    }
 }
 
 /// Whether a vector can be stored and searched for under this metric.
@@ -279,21 +284,6 @@ impl Codec for F32 {
             let rows = core::slice::from_raw_parts(rows.as_ptr().cast::<*const f32>(), rows.len());
             self.kernels.many(from.cast(), rows, self.kernels.padded(), out);
         }
-    }
-
-    unsafe fn refined(
-        &self,
-        query: &Self::Query,
-        rows: &[*const Line],
-        _rests: &[*const Line],
-        out: &mut [f32],
-    ) {
-        // SAFETY: the caller's promise. Distances to rows are exact already.
-        unsafe { self.distances(query, rows, out) }
-    }
-
-    fn shortlist(&self, k: usize, _ef: usize) -> usize {
-        k
     }
 }
 

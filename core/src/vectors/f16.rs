@@ -120,17 +120,6 @@ impl Codec for F16 {
         unsafe { self.kernel.many(from.cast(), super::bytes_of(rows), out) }
     }
 
-    unsafe fn refined(
-        &self,
-        query: &Self::Query,
-        rows: &[*const Line],
-        _rests: &[*const Line],
-        out: &mut [f32],
-    ) {
-        // SAFETY: the caller's promise. There is nothing better to tell.
-        unsafe { self.distances(query, rows, out) }
-    }
-
     fn shortlist(&self, k: usize, ef: usize) -> usize {
         (k + k.div_ceil(4)).min(ef)
     }

@@ -203,17 +203,6 @@ impl Codec for Lvq4 {
         unsafe { self.kernels.to_row(self.masks.as_ptr(), &terms, from, rows, out) }
     }
 
-    unsafe fn refined(
-        &self,
-        query: &Self::Query,
-        rows: &[*const Line],
-        _rests: &[*const Line],
-        out: &mut [f32],
-    ) {
-        // SAFETY: the caller's promise. There are no better distances.
-        unsafe { self.distances(query, rows, out) }
-    }
-
     fn shortlist(&self, k: usize, ef: usize) -> usize {
         (2 * k + 10).min(ef)
     }

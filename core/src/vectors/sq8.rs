@@ -4,7 +4,7 @@ use super::codec::{check_dim, check_vector, scale};
 use super::{Codec, Line, Lossy};
 use crate::distance::codes::{Codes, Sum};
 use crate::distance::{Isa, Metric, bytes};
-use crate::error::{ConfigError, VectorError};
+use crate::error::ConfigError;
 
 /// Scalar quantisation: a component is a byte from 0 to [`bytes::MAX`], a step apart.
 ///
@@ -133,10 +133,6 @@ impl Codec for Sq8 {
         size_of_val(&*self.origins)
     }
 
-    fn check(&self, vector: &[f32]) -> Result<(), VectorError> {
-        check_vector(vector, self.dim(), self.metric)
-    }
-
     fn encode(&self, vector: &[f32], row: &mut [Line], _rest: &mut [Line]) {
         let codes: &mut [u8] = bytemuck::cast_slice_mut(row);
         let (scale, inverse) = (scale(vector, self.metric), 1.0 / self.step);
@@ -175,17 +171,6 @@ impl Codec for Sq8 {
     unsafe fn distances_between(&self, from: *const Line, rows: &[*const Line], out: &mut [f32]) {
         // SAFETY: the caller's promise: rows are written, constant, and of as many lines as the kernel is for.
         unsafe { self.kernel.many(from.cast(), super::bytes_of(rows), out) }
-    }
-
-    unsafe fn refined(
-        &self,
-        query: &Self::Query,
-        rows: &[*const Line],
-        _rests: &[*const Line],
-        out: &mut [f32],
-    ) {
-        // SAFETY: the caller's promise. There is nothing better to tell.
-        unsafe { self.distances(query, rows, out) }
     }
 
     fn shortlist(&self, k: usize, ef: usize) -> usize {

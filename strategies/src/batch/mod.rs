@@ -12,7 +12,6 @@
 //! - I3: what a reader uses was copied under the lock, or while the graph was frozen from before the copy until after it.
 //! - I4: a thread holds at most one lock, and takes nothing else while it does; so there is no deadlock.
 //! - I5: rows and locks exist for all lists of a node once its reserve returned.
-//! - I6: the level of the entry point only rises.
 //!
 //! # Synchronisation
 //! - `batch-freeze` (Release) with `batch-frozen` (Acquire): whoever finds the graph frozen sees what the sessions before
@@ -20,8 +19,7 @@
 //! - `batch-thaw-fence` (Release) with `batch-still-fence` (Acquire): whoever copied a slot that a session has written finds
 //!   that the graph was thawed, and copies again.
 //! - `list-unlock` (Release) with `list-lock` (Acquire): whoever locks a list sees what the holders before it wrote.
-//! - `batch-entry-found` and `batch-entry-raise` (Release) with `batch-entry` (Acquire): whoever starts at the entry point
-//!   sees its lists, rows and vector, and those of all entry points before it.
+//! - The entry point orders itself: see `entry`.
 //! - Slots are accessed Relaxed: the lock or the word orders them.
 //!
 //! # Progress
@@ -39,12 +37,11 @@ mod session;
 
 pub use session::{Buffers, Session};
 
+use crate::entry::EntryPoint;
 use crate::lists::PerList;
 use crate::lock;
 use hnsw_core::error::{ConfigError, Full};
-use hnsw_core::graph::{
-    Caps, Contention, Entry, Graph, GraphConfig, Level, Link, MemoryReport, NodeId, Nodes,
-};
+use hnsw_core::graph::{Caps, Contention, Graph, GraphConfig, Level, Link, MemoryReport, NodeId, Nodes};
 use hnsw_core::sync::{AtomicU8, AtomicU32, AtomicU64, CachePadded, Ordering};
 use phase::Phase;
 
@@ -54,43 +51,11 @@ pub struct Batch {
     slots: PerList<AtomicU32>,
     locks: PerList<AtomicU8>,
     phase: Phase,
-    /// [`Entry::pack`]ed.
-    entry: CachePadded<AtomicU64>,
+    entry: EntryPoint,
     /// Times a lock was found taken.
     waits: CachePadded<AtomicU64>,
     /// Copies that were made again because the graph was thawed meanwhile.
     retries: CachePadded<AtomicU64>,
-}
-
-impl Batch {
-    #[inline]
-    fn entry(&self) -> Option<Entry> {
-        // Acquire [batch-entry]: pairs with Release [batch-entry-found] and [batch-entry-raise]; the lists and the row of the
-        // entry point.
-        Entry::unpack(self.entry.load(Ordering::Acquire))
-    }
-
-    fn found(&self, entry: Entry) -> bool {
-        let new = Entry::pack(Some(entry));
-        // Release [batch-entry-found]: pairs with Acquire [batch-entry]; the lists and the row of the node.
-        // Relaxed on failure [batch-entry-founded]: only its being there matters.
-        self.entry.compare_exchange(Entry::NONE, new, Ordering::Release, Ordering::Relaxed).is_ok()
-    }
-
-    fn raise_entry(&self, entry: Entry) -> bool {
-        let new = Entry::pack(Some(entry));
-        // Relaxed [batch-entry-guess]: the compare-and-swap below checks it; nothing is read through it.
-        let mut present = self.entry.load(Ordering::Relaxed);
-        while Entry::unpack(present).is_none_or(|present| present.level < entry.level) {
-            // Release [batch-entry-raise]: pairs with Acquire [batch-entry]; the lists and the row of the node.
-            // Relaxed on failure [batch-entry-lost]: only the level is compared.
-            match self.entry.compare_exchange(present, new, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => return true,
-                Err(now) => present = now,
-            }
-        }
-        false
-    }
 }
 
 impl Graph for Batch {
@@ -116,7 +81,7 @@ impl Graph for Batch {
             slots: PerList::slots(config, || AtomicU32::new(Link::NIL.to_bits())),
             locks: PerList::single(config, lock::free),
             phase: Phase::new(),
-            entry: CachePadded::new(AtomicU64::new(Entry::NONE)),
+            entry: EntryPoint::none(),
             waits: CachePadded::new(AtomicU64::new(0)),
             retries: CachePadded::new(AtomicU64::new(0)),
         })

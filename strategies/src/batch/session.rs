@@ -62,7 +62,7 @@ impl Batch {
 impl<B> View for Session<'_, B> {
     #[inline]
     fn entry(&self) -> Option<Entry> {
-        self.graph.entry()
+        self.graph.entry.get()
     }
 
     #[inline]
@@ -148,11 +148,11 @@ impl Edit for Session<'_, Buffers<'_>> {
     }
 
     fn found(&mut self, entry: Entry) -> bool {
-        self.graph.found(entry)
+        self.graph.entry.found(entry)
     }
 
     fn raise_entry(&mut self, entry: Entry) -> bool {
-        self.graph.raise_entry(entry)
+        self.graph.entry.raise(entry)
     }
 
     fn commit(self) -> Result<Stamp, Infallible> {

@@ -269,7 +269,7 @@ impl<C: Codec> Plan<'_, C> {
 }
 
 impl<G: Graph, C: Codec> Index<G, C> {
-    /// Inserts the rows of a row-major `n x dim` array, as [`Index::insert_batch`] does, and many times faster if the index is
+    /// Inserts the rows of a row-major `n x dim` array, as [`Index::insert_batch`] does, and faster if the index is
     /// empty: then the graph is built as a whole, from groups of near rows. Row `i` becomes node `first + i`, where `first` is
     /// returned. The graph depends on the rows and the seed only, whatever the strategy and the number of threads.
     ///

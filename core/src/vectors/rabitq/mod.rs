@@ -446,11 +446,6 @@ impl<const BITS: usize> Codec for RaBitQ<BITS> {
         unsafe { self.estimates(bytes.as_ptr(), unit / 2.0, middle, factors.add - self.base, rows, out) }
     }
 
-    unsafe fn refined(&self, query: &Query, rows: &[*const Line], _rests: &[*const Line], out: &mut [f32]) {
-        // SAFETY: the caller's promise.
-        unsafe { self.distances(query, rows, out) }
-    }
-
     #[inline(always)]
     unsafe fn at_least(&self, query: &Query, row: *const Line, estimate: f32) -> f32 {
         // SAFETY: the caller's promise.
