@@ -22,6 +22,17 @@ def children_cpu():
     return usage.ru_utime + usage.ru_stime
 
 
+def process_cpu(pid):
+    """Seconds of CPU of a process that runs, 0 where the system does not show it."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            # What follows the name, which may hold anything.
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def resident_bytes():
     """Resident set of this process, None where the system does not show it."""
     try:

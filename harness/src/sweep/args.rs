@@ -103,6 +103,14 @@ pub struct SweepArgs {
     /// How often every point is measured; the table shows medians
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     pub blocks: usize,
+    /// Build each index once, and search the same one in every block: blocks take less time and more memory, and say nothing
+    /// about how builds differ
+    #[arg(long)]
+    pub keep_indexes: bool,
+    /// Begin each block when a line comes on standard input, and say when it is measured: for a program that lets others run in
+    /// between
+    #[arg(long)]
+    pub step: bool,
     /// Seed of levels, orders, operation mixes and generated data
     #[arg(long, value_name = "SEED", default_value_t = 42)]
     pub seed: u64,

@@ -3,6 +3,8 @@
 //! - [`SweepArgs`]: the flags; `plan` checks them and makes a [`Plan`].
 //! - `strategies`, `codecs`: the lists of both, with their types erased.
 //! - `bed`: an index without its types, and the loops that are compiled for each pair of them.
+//! - `standing`: indexes that are searched in more than one block.
+//! - `step`: blocks that wait for a line.
 //! - `session`: builds an index with pinned workers and measures the workloads on it.
 //! - `script`: what a worker does next; `log`: what it did, and how long it took.
 //! - `pace`: doing something at a set rate.
@@ -22,6 +24,8 @@ mod pace;
 mod plan;
 mod script;
 mod session;
+mod standing;
+mod step;
 mod strategies;
 mod workers;
 mod workload;
@@ -44,10 +48,12 @@ use indicatif::ProgressBar;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use session::Bench;
+use standing::Kept;
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
+use step::Steps;
 
 /// How a sweep ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +86,7 @@ pub fn run(args: &SweepArgs, stop: &AtomicBool) -> Result<Outcome> {
     let bench = Bench::new(&plan, &machine, &dataset, stop);
     let progress = progress::rows(plan.keys().count() as u64, args.quiet);
     progress.set_position(writer.document().rows.len() as u64);
-    let outcome = blocks(args, &plan, &bench, &mut writer, &progress)?;
+    let outcome = blocks(args, &plan, &bench, &mut writer, &progress, stop)?;
     progress.finish_and_clear();
     finish(args.kind, &plan, &writer, outcome)?;
     Ok(outcome)
@@ -132,7 +138,10 @@ fn blocks(
     bench: &Bench<'_>,
     writer: &mut Writer,
     progress: &ProgressBar,
+    stop: &AtomicBool,
 ) -> Result<Outcome> {
+    let mut steps = args.step.then(|| Steps::new(plan.blocks));
+    let mut kept = Kept::default();
     let todo: Vec<_> = (0..plan.blocks).flat_map(|block| missing(plan, block, writer.done())).collect();
     let work: Vec<Work> = todo.iter().map(|(which, keys)| bench.work(which, keys)).collect();
     let mut estimate = Estimate::default();
@@ -148,9 +157,14 @@ fn blocks(
             plan.blocks,
             strategy.name()
         ));
+        if let Some(steps) = &mut steps
+            && !steps.enter(*block, stop)?
+        {
+            return Ok(Outcome::Interrupted);
+        }
         let begin = Instant::now();
         let mut rows = Ok(());
-        let ended = session::session(bench, which, keys, &mut |row| {
+        let ended = session::session(bench, &mut kept, which, keys, &mut |row| {
             progress.inc(1);
             rows = rows_or(std::mem::replace(&mut rows, Ok(())), || writer.push(row).map_err(Into::into));
             rows.is_ok()
@@ -160,6 +174,9 @@ fn blocks(
             return Ok(Outcome::Interrupted);
         }
         estimate.learn(work[number], begin.elapsed());
+    }
+    if let Some(steps) = &mut steps {
+        steps.end()?;
     }
     Ok(Outcome::Complete)
 }

@@ -52,6 +52,8 @@ pub struct Plan {
     pub update_rate: f64,
     /// Repetitions.
     pub blocks: usize,
+    /// Whether what is built in the first block is searched in all of them.
+    pub keep: bool,
     /// Seed of levels, orders and operation mixes.
     pub seed: u64,
     /// Where workers run.
@@ -181,6 +183,7 @@ impl Plan {
             window: Duration::from_secs_f64(args.seconds),
             update_rate: args.update_rate,
             blocks: args.blocks,
+            keep: args.keep_indexes,
             seed: args.seed,
             placement: args.pin,
             out: args.out.clone().unwrap_or_else(|| {
@@ -223,7 +226,8 @@ impl Plan {
         let able = self
             .workloads
             .iter()
-            .filter(move |workload| workload.least_threads() <= threads && workload.suits(codec));
+            .filter(move |workload| workload.least_threads() <= threads && workload.suits(codec))
+            .filter(move |workload| block == 0 || !self.keep || !workload.builds());
         able.flat_map(move |&workload| {
             let efs: Vec<Option<usize>> = match workload {
                 _ if workload.is_per_ef() => self.efs.iter().copied().map(Some).collect(),

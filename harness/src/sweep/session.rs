@@ -6,6 +6,7 @@ use super::log::Log;
 use super::pace::Pace;
 use super::plan::Session as Which;
 use super::script::{Round, Script};
+use super::standing::{Kept, Known, Standing};
 use super::workers::{self, Turn, Window};
 use super::{Outcome, Plan, Workload, codecs};
 use crate::alloc::rss_bytes;
@@ -17,6 +18,7 @@ use hnsw_core::graph::{Contention, MemoryReport};
 use hnsw_core::hnsw::Stopwatch;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -63,6 +65,31 @@ impl<'a> Bench<'a> {
         Work { windows: self.plan.window * windows as u32, fills }
     }
 
+    /// Distances and hops of a search, on average over all queries. A window asks some of them once more than others, so what
+    /// its searches did depends on how far they came; this does not.
+    fn work_of_a_search(&self, index: &dyn Bed, workload: Workload, ef: usize) -> Option<[f64; 2]> {
+        let dataset = self.dataset;
+        let round = if workload == Workload::SearchBatch { Round::SEARCH_EACH } else { Round::SEARCH };
+        let all = Round { least: dataset.query_count().div_ceil(round.queries), ..round };
+        let (turn, none_left, mut log) = (Turn::ended(0), AtomicUsize::new(dataset.len()), Log::new(0));
+        let mut script = Script::new(&turn, 1, dataset, all, &none_left, (self.plan.k, ef));
+        index.hands().work(&mut script, &mut log);
+        log.searches.work_per_operation()
+    }
+
+    /// Mean recall@k over all queries, scored by distance.
+    fn recall(&self, index: &dyn Bed, ef: usize) -> f64 {
+        let (dataset, k) = (self.dataset, self.plan.k);
+        let (Some(truth), Ok(answers)) = (dataset.truth(), index.search_batch(dataset.queries(), k, ef))
+        else {
+            return 0.0;
+        };
+        let scores = answers.iter().enumerate().map(|(query, neighbors)| {
+            truth.recall(query, k, neighbors.iter().map(|neighbor| neighbor.distance))
+        });
+        scores.sum::<f64>() / dataset.query_count() as f64
+    }
+
     fn stopped(&self) -> bool {
         // Relaxed: a wish; nothing is read because of it.
         self.stop.load(Ordering::Relaxed)
@@ -73,20 +100,23 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// Measures the rows `wanted` of one session and hands each to `push`, which returns false to stop.
+/// Measures the rows `wanted` of one session and hands each to `push`, which returns false to stop. Takes indexes from `kept`,
+/// and leaves them there if the plan says so.
 pub fn session(
     bench: &Bench<'_>,
+    kept: &mut Kept,
     which: &Which,
     wanted: &BTreeSet<Key>,
     push: &mut dyn FnMut(Row) -> bool,
 ) -> Outcome {
     let cpus = bench.plan.placement.plan(bench.machine, which.threads);
-    let mut session = Session { bench, which, cpus, wanted, push };
+    let mut session = Session { bench, kept, which, cpus, wanted, push };
     if session.all().is_some() { Outcome::Complete } else { Outcome::Interrupted }
 }
 
 struct Session<'a> {
     bench: &'a Bench<'a>,
+    kept: &'a mut Kept,
     which: &'a Which,
     cpus: Vec<Option<usize>>,
     wanted: &'a BTreeSet<Key>,
@@ -148,23 +178,39 @@ impl Session<'_> {
         if !self.wants(build) && searches.is_empty() {
             return Some(());
         }
-        let index = self.index();
-        let health = if self.wants(build) {
-            let measured = self.measure(&*index, build, None)?;
-            let health = health(&*index);
-            self.push(measured, &health)?;
-            health
-        } else {
-            self.fill(&*index, 0, self.bench.dataset.len(), build)?;
-            health(&*index)
+        let standing = match self.kept.get(self.which, build) {
+            Some(standing) => standing,
+            None => Rc::new(self.raise(build)?),
         };
+        if self.bench.plan.keep {
+            self.kept.put(self.which, build, &standing);
+        }
+        let Standing { index, health } = &*standing;
         for (workload, ef) in searches {
-            let mut measured = self.measure(&*index, workload, Some(ef))?;
-            measured.recall = Some(self.recall(&*index, ef));
-            measured.work = self.work(&*index, workload, ef);
-            self.push(measured, &health)?;
+            let mut measured = self.measure(&**index, workload, Some(ef))?;
+            let learn = || Known {
+                recall: self.bench.recall(&**index, ef),
+                work: self.bench.work_of_a_search(&**index, workload, ef),
+            };
+            let known = self.kept.known(self.which, build, (workload, ef), learn);
+            (measured.recall, measured.work) = (Some(known.recall), known.work);
+            self.push(measured, health)?;
         }
         Some(())
+    }
+
+    /// An index of all rows; how it was built is a row if one is wanted.
+    fn raise(&mut self, build: Workload) -> Option<Standing> {
+        let index = self.index();
+        if !self.wants(build) {
+            self.fill(&*index, 0, self.bench.dataset.len(), build)?;
+            let health = health(&*index);
+            return Some(Standing { index, health });
+        }
+        let measured = self.measure(&*index, build, None)?;
+        let health = health(&*index);
+        self.push(measured, &health)?;
+        Some(Standing { index, health })
     }
 
     /// Workloads, one after another, on an index that holds a part of the rows. Only the last one may insert.
@@ -185,7 +231,7 @@ impl Session<'_> {
         }
         // What was not inserted in the window comes in now, so that recall has an exact answer to be scored against.
         self.fill(&*index, there.min(base), base, first)?;
-        let recall = self.recall(&*index, ef);
+        let recall = self.bench.recall(&*index, ef);
         for (mut measured, health) in rows {
             measured.recall = measured.ef.map(|_| recall);
             self.push(measured, &health)?;
@@ -369,31 +415,6 @@ impl Session<'_> {
             _ => index.fill(rows, &progress),
         };
         filled.then_some(())
-    }
-
-    /// Distances and hops of a search, on average over all queries. A window asks some of them once more than others, so what
-    /// its searches did depends on how far they came; this does not.
-    fn work(&self, index: &dyn Bed, workload: Workload, ef: usize) -> Option<[f64; 2]> {
-        let dataset = self.bench.dataset;
-        let round = if workload == Workload::SearchBatch { Round::SEARCH_EACH } else { Round::SEARCH };
-        let all = Round { least: dataset.query_count().div_ceil(round.queries), ..round };
-        let (turn, none_left, mut log) = (Turn::ended(0), AtomicUsize::new(dataset.len()), Log::new(0));
-        let mut script = Script::new(&turn, 1, dataset, all, &none_left, (self.bench.plan.k, ef));
-        index.hands().work(&mut script, &mut log);
-        log.searches.work_per_operation()
-    }
-
-    /// Mean recall@k over all queries, scored by distance.
-    fn recall(&self, index: &dyn Bed, ef: usize) -> f64 {
-        let (dataset, k) = (self.bench.dataset, self.bench.plan.k);
-        let (Some(truth), Ok(answers)) = (dataset.truth(), index.search_batch(dataset.queries(), k, ef))
-        else {
-            return 0.0;
-        };
-        let scores = answers.iter().enumerate().map(|(query, neighbors)| {
-            truth.recall(query, k, neighbors.iter().map(|neighbor| neighbor.distance))
-        });
-        scores.sum::<f64>() / dataset.query_count() as f64
     }
 
     fn push(&mut self, measured: Measured, health: &Health) -> Option<()> {

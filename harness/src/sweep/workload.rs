@@ -94,6 +94,11 @@ impl Workload {
         !matches!(self, Workload::Build | Workload::Bulk | Workload::WriterAlone | Workload::Phases)
     }
 
+    /// Whether it builds what others search.
+    pub const fn builds(self) -> bool {
+        matches!(self, Workload::Build | Workload::Bulk)
+    }
+
     /// Whether its index holds a part of the base vectors when the window opens, and gets more of them.
     pub const fn is_mixed(self) -> bool {
         self.mix().is_some() || self.is_split()

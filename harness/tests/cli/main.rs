@@ -1,5 +1,6 @@
 //! The command line as a user meets it: the program itself is run, and what it prints and writes is looked at.
 
+mod blocks;
 mod fixtures;
 mod lab;
 mod signals;
