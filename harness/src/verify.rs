@@ -212,7 +212,8 @@ fn missing(config: &Config, present: &BTreeSet<Key>) -> Vec<String> {
             for threads in config.threads.iter().filter(owed) {
                 for ef in &efs {
                     let done = blocks.get(&(strategy.as_str(), codec, workload.as_str(), *threads, *ef));
-                    let absent: Vec<String> = (0..config.blocks)
+                    let absent: Vec<String> = config
+                        .blocks_of(workload)
                         .filter(|block| done.is_none_or(|done| !done.contains(block)))
                         .map(|block| block.to_string())
                         .collect();

@@ -6,6 +6,8 @@ use hnsw_core::graph::{Contention as GraphContention, MemoryReport};
 use hnsw_core::hnsw::Phase;
 use serde::{Deserialize, Serialize};
 
+use crate::sweep::Workload;
+
 /// The version that this program writes. A reader accepts this one and all before it.
 pub const SCHEMA_VERSION: u32 = 1;
 
@@ -127,6 +129,9 @@ pub struct Config {
     pub update_rate: Option<f64>,
     /// How often each point is measured.
     pub blocks: usize,
+    /// Whether indexes were built in the first block only, and searched in all. Documents without it built in each.
+    #[serde(default)]
+    pub keep_indexes: bool,
     /// Seed of levels, orders and operation mixes.
     pub seed: u64,
     /// How workers are placed on CPUs.
@@ -137,6 +142,12 @@ impl Config {
     /// The codecs, in the order of tables.
     pub fn codecs(&self) -> impl Iterator<Item = &str> {
         self.codec.split(',')
+    }
+
+    /// The blocks in which a workload is measured.
+    pub fn blocks_of(&self, workload: &str) -> core::ops::Range<usize> {
+        let first_only = self.keep_indexes && Workload::by_name(workload).is_some_and(Workload::builds);
+        0..if first_only { self.blocks.min(1) } else { self.blocks }
     }
 }
 

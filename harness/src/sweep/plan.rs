@@ -267,6 +267,7 @@ impl Plan {
             seconds: self.window.as_secs_f64(),
             update_rate: self.workloads.contains(&Workload::SearchWriter).then_some(self.update_rate),
             blocks: self.blocks,
+            keep_indexes: self.keep,
             seed: self.seed,
             pin: self.placement.name().to_owned(),
         }

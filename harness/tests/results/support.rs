@@ -135,6 +135,7 @@ pub fn run() -> Run {
             seconds: SECONDS,
             update_rate: None,
             blocks: 3,
+            keep_indexes: false,
             seed: 42,
             pin: "compact".into(),
         },
