@@ -23,13 +23,14 @@ mod plan;
 mod script;
 mod session;
 mod strategies;
-mod workers;
+pub(crate) mod workers;
 mod workload;
 
 pub use args::{Kind, SweepArgs, TaxArgs};
 pub use bed::Progress;
 pub use codecs::{CODECS, CodecInfo};
 pub use plan::{MAX_BLOCKS, Plan, Session};
+pub(crate) use plan::{check_threads, distinct, powers_of_two};
 pub use strategies::{ALL, Strategy};
 pub use workload::Workload;
 
