@@ -10,6 +10,7 @@
 use crate::capacity::{self, CapacityArgs};
 use crate::data::cmd::DataCommand;
 use crate::data::{self, TruthError};
+use crate::limit::{self, LimitArgs};
 use crate::machine::doctor::{self, DoctorArgs};
 use crate::plot::{self, PlotArgs};
 use crate::report::{self, ReportArgs};
@@ -56,6 +57,7 @@ enum Command {
     )]
     Data(DataCommand),
     Capacity(CapacityArgs),
+    Limit(LimitArgs),
     Doctor(DoctorArgs),
 }
 
@@ -133,6 +135,10 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Capacity(args) => {
             watch_signals()?;
             capacity::run(args, &STOP, &mut io::stdout().lock()).map(|()| done)
+        }
+        Command::Limit(args) => {
+            watch_signals()?;
+            limit::run(args, &STOP, &mut io::stdout().lock()).map(|()| done)
         }
         Command::Doctor(args) => doctor::run(args, &mut io::stdout().lock())
             .context("cannot write to standard output")

@@ -193,7 +193,7 @@ fn table(document: &Document, summary: &Summary, points: &[&Point], terminal: bo
 }
 
 /// A table without rows: strategies at the left, figures at the right.
-fn plain(header: &[&str], terminal: bool) -> Table {
+pub(crate) fn plain(header: &[&str], terminal: bool) -> Table {
     let mut table = Table::new();
     table
         .load_style(STYLE)

@@ -7,7 +7,11 @@
     campaign.py   blocks: who is measured when
     document.py   the result file
     curves.py     rates at a recall, ratios inside a block, medians
+    roofline.py   what share of the memory's limit a search reaches
     report.py     tables from result files
+    concurrency.py    one writer beside one reader, more threads than cores
+    tax.py        a table from a file of `hnsw-lab tax`
+    markdown.py   cells and tables
 
 Only adapters.py, datasets.py and worker.py need numpy.
 """

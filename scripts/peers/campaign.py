@@ -50,13 +50,21 @@ class Campaign:
         groups = [table.GROUPS[group] for group in self.settings["groups"]]
         names = dict.fromkeys(name for group in groups for name in group["lab"] if name in self.settings["configs"])
         for name in names:
-            config = dict(table.LAB[name])
-            if self.settings["strategies"]:
-                config["strategies"] = self.settings["strategies"]
+            wanted = [self.wanted_strategies(name, group) for group in self.settings["groups"] if name in table.GROUPS[group]["lab"]]
+            config = {**table.LAB[name], "strategies": list(dict.fromkeys(one for some in wanted for one in some))}
             self.strategies[name], refused = self.lab.known(config)
             for why in dict.fromkeys(refused.values()):
                 strategies = ", ".join(strategy for strategy, other in refused.items() if other == why)
                 self.skip(f"configuration {name}, strategies {strategies}", why)
+
+    def wanted_strategies(self, name, group):
+        if self.settings.get("strategies"):
+            return self.settings["strategies"]
+        return [*table.LAB[name]["strategies"], *table.GROUPS[group].get("more_strategies", [])]
+
+    def known_strategies(self, name, group):
+        """The strategies of a configuration that a group measures and this program has."""
+        return [one for one in self.wanted_strategies(name, group) if one in self.strategies.get(name, [])]
 
     def skip(self, what, why):
         if {"what": what, "why": why} not in self.document["skipped"]:
@@ -74,7 +82,9 @@ class Campaign:
 
     def group_visits(self, block, name, group):
         peers = [peer for peer in table.GROUPS[group]["peers"] if peer in self.document["peers"]]
-        configs = [config for config in table.GROUPS[group]["lab"] if self.strategies.get(config)]
+        configs = [config for config in table.GROUPS[group]["lab"] if self.known_strategies(config, group)]
+        if not self.may_time_builds(block):
+            configs = [config for config in configs if not table.LAB[config].get("for_builds")]
         # The baseline alone is no comparison, but in these groups it is one with itself.
         if not peers and not configs and group not in ("mixed", "oversubscribed"):
             return
@@ -91,28 +101,42 @@ class Campaign:
             for place, (kind, who) in enumerate([baseline, *others, baseline]):
                 yield {"block": block, "dataset": name, "group": group, "threads": count, "place": place, kind: who}
 
-    def run(self):
+    def run(self, minutes=None):
+        """Makes all visits that are not in the document; with `minutes`, begins none after so long."""
         self.find_peers()
         self.find_configurations()
         plan = list(self.visits())
         done = {json.dumps(visit["visit"], sort_keys=True) for visit in self.document["visits"]}
         left = [visit for visit in plan if json.dumps(visit, sort_keys=True) not in done]
         print(f"{len(plan)} visits, {len(plan) - len(left)} of them done before", file=sys.stderr)
-        begin, block = time.time(), None
+        begin, last = time.time(), None
         for number, visit in enumerate(left):
-            if block not in (None, visit["block"]) and not self.settings["reuse_builds"]:
+            if last and last["block"] != visit["block"] and not self.settings["reuse_builds"]:
                 self.forget_indexes()
-            block = visit["block"]
-            self.show(number, left, begin, visit)
+            if last and (last["block"], last["dataset"], last["group"]) != (visit["block"], visit["dataset"], visit["group"]):
+                self.measure_limits(last["dataset"])
+            rest = self.time_left(left[number:])
+            if minutes is not None and time.time() - begin > 60 * minutes:
+                print(f"stopped after {minutes:g} min with {spoken(rest)} left; the same command goes on", file=sys.stderr)
+                return
+            self.show(number, left, begin, rest)
             self.visit(visit)
+            last = visit
+        if last:
+            self.measure_limits(last["dataset"])
         if not self.settings["reuse_builds"]:
             self.forget_indexes()
 
-    def show(self, number, left, begin, visit):
-        spent = time.time() - begin
-        rest = f", about {spent / number * (len(left) - number) / 60:.0f} min left" if number else ""
+    def time_left(self, left):
+        """Seconds that these visits will take, by those that are done; None before the first one."""
+        done = [(visit["visit"], visit["seconds"]) for visit in self.document["visits"]]
+        return remaining(left, done, self.may_time_builds)
+
+    def show(self, number, left, begin, rest):
+        visit, spent = left[number], time.time() - begin
         who = visit.get("peer") or visit.get("lab")
         line = f"block {visit['block']}, {visit['dataset']}, {visit['group']}, {visit['threads']} threads: {who}"
+        rest = f", about {spoken(rest)} left" if rest is not None else ""
         print(f"[{number + 1}/{len(left)}, {spent / 60:.1f} min{rest}] {line}", file=sys.stderr)
 
     # One visit.
@@ -139,15 +163,33 @@ class Campaign:
             text = text.replace(folder, os.path.basename(folder))
         return text
 
+    def measure_limits(self, dataset):
+        """How fast the memory gives rows of each size that a search of ours on this data set reads: once, for all blocks."""
+        points = self.document["limits"].setdefault(dataset, [])
+        rows = [row for row in self.document["rows"] if row["dataset"] == dataset and row["workload"] == "search"]
+        sizes = {row.get("row_bytes") for row in rows} - {None, *(point["bytes"] for point in points)}
+        if not sizes:
+            return
+        print(f"limit of the memory, {dataset}: rows of {', '.join(map(str, sorted(sizes)))} bytes", file=sys.stderr)
+        try:
+            live = max(row["live"] for row in rows if row.get("live"))
+            points += self.lab.limit(live, sorted(sizes), self.settings["threads"])
+        except (RuntimeError, OSError, ValueError) as failed:
+            self.skip(f"limit of the memory, {dataset}", self.nameless(str(failed)))
+        documents.write(self.out, self.document)
+
+    def may_time_builds(self, block):
+        """With reuse builds are timed in the first block only."""
+        return self.settings["builds"] and (not self.settings["reuse_builds"] or block == 0)
+
     def times_builds(self, visit):
-        """Builds are timed once per block, data set and thread count; with reuse, in the first block only."""
-        first = not self.settings["reuse_builds"] or visit["block"] == 0
+        """Builds are timed once per block, data set and thread count."""
         at = ("dataset", "threads", "block")
         again = any(
             row["workload"] == "build" and row.get("peer") == visit["peer"] and all(row[part] == visit[part] for part in at)
             for row in self.document["rows"]
         )
-        return self.settings["builds"] and first and not again
+        return self.may_time_builds(visit["block"]) and not again
 
     def efs(self, visit):
         alone = {"oversubscribed": table.OVERSUBSCRIBED_EF, "mixed": table.MIXED_EF}
@@ -198,10 +240,10 @@ class Campaign:
 
     def lab_rows(self, visit):
         config = table.LAB[visit["lab"]]
-        strategies = self.strategies[visit["lab"]]
-        timed = self.settings["builds"] and (not self.settings["reuse_builds"] or visit["block"] == 0)
-        # A bulk build is what its group is about.
-        workloads = [config["build"], config["search"]] if timed or config["build"] != "build" else [config["search"]]
+        strategies = self.known_strategies(visit["lab"], visit["group"])
+        # Where no build is timed, the sweep builds what it searches with all cores, untimed: it has no saved graphs, and a
+        # graph that was built as a whole would be another one. A bulk build is what its group is about.
+        workloads = [config["build"], config["search"]] if self.may_time_builds(visit["block"]) or config["build"] != "build" else [config["search"]]
         if visit["group"] == "mixed":
             workloads = ["reader-writer"]
         more = self.data_flags(visit) + ["--seconds", str(self.settings["seconds"])]
@@ -215,6 +257,35 @@ class Campaign:
             if value:
                 flags += [flag, str(value)]
         return flags
+
+
+def remaining(left, done, may_time_builds):
+    """Seconds for the visits `left`, from (visit, seconds) of those that are `done`; None if there are none.
+
+    As long as the last one of the same engine at the same place took; else as the mean of the same group and data set, of the same
+    group, of all. Blocks that time builds are looked up apart from those that do not.
+    """
+    means = {}
+    for visit, seconds in done:
+        for key in keys(visit, may_time_builds(visit["block"])):
+            count, total = means.get(key, (0, 0.0))
+            means[key] = (count + 1, total + seconds)
+
+    def expected(visit):
+        count, total = next(means[key] for key in keys(visit, may_time_builds(visit["block"])) if key in means)
+        return total / count
+
+    return sum(map(expected, left)) if done else None
+
+
+def keys(visit, timed):
+    """What visits may be alike in, from the closest likeness to none."""
+    who, at = visit.get("peer") or visit.get("lab"), (visit["group"], visit["dataset"])
+    return [(timed, who, *at, visit["threads"]), (who, *at, visit["threads"]), (timed, *at), at, visit["group"], None]
+
+
+def spoken(seconds):
+    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.0f} min"
 
 
 def version(python, peer):

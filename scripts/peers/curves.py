@@ -68,6 +68,11 @@ def ef_at(points, recall):
     return None
 
 
+def median(values):
+    """The middle value, or the mean of the two in the middle."""
+    return statistics.median(values)
+
+
 def geometric_mean(values):
     return math.exp(statistics.fmean(math.log(value) for value in values))
 

@@ -19,6 +19,7 @@ def fresh(settings, datasets, command):
         "machine": None,
         "build": None,
         "peers": {},
+        "limits": {},
         "skipped": [],
         "visits": [],
         "rows": [],
@@ -33,6 +34,7 @@ def open_or_fresh(path, settings, datasets, command):
     wanted = json.loads(json.dumps({"settings": settings, "datasets": datasets}))
     if any(document[part] != wanted[part] for part in SAME):
         raise SystemExit(f"error: {path} is of another campaign; give the same flags, or another --out")
+    document.setdefault("limits", {})
     return document
 
 

@@ -84,6 +84,18 @@ class Lab:
                 refused[strategy] = str(problem)
         return found, refused
 
+    def limit(self, rows, row_bytes, threads):
+        """What the memory allows for rows of these sizes at these numbers of threads: the points of `hnsw-lab limit`."""
+        with tempfile.TemporaryDirectory() as folder:
+            out = os.path.join(folder, "limit.json")
+            sizes, counts = (",".join(map(str, numbers)) for numbers in (row_bytes, threads))
+            command = [self.program, "limit", "--quiet", "--rows", str(rows), "--bytes", sizes, "--threads", counts, "--out", out]
+            done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            if done.returncode:
+                raise RuntimeError(said(done.stderr) or f"ended with {done.returncode}")
+            with open(out) as file:
+                return json.load(file)["points"]
+
     def make(self, name):
         """The folder of a generated data set, made if it is not there."""
         folder = os.path.join(self.cache, name)
@@ -97,6 +109,16 @@ def said(stderr):
     """The first line that says what is wrong."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     return next((line for line in lines if line.startswith("error")), lines[0] if lines else "")
+
+
+def row_bytes(row):
+    """Bytes of the row that one comparison of a search reads, from the ledger."""
+    memory, live = row["memory"], max(1, row["graph"]["live"])
+    if memory.get("codes_bytes"):
+        return round(memory["codes_bytes"] / live)
+    whole = memory.get("vectors_bytes", 0) / live
+    # The other half is read by re-ranking.
+    return round(whole / 2 if row.get("codec") == "split" else whole) or None
 
 
 def converted(row):
@@ -119,6 +141,9 @@ def converted(row):
         "p50_us": latency.get("p50"),
         "p99_us": latency.get("p99"),
         "p999_us": latency.get("p999"),
+        "max_us": latency.get("max"),
+        "live": row["graph"]["live"],
+        "row_bytes": row_bytes(row),
         "bytes_per_vector": row["memory"]["total_bytes"] / max(1, row["graph"]["live"]),
         "overhead_percent": row["memory"]["overhead_percent"],
         "unreachable": row["graph"]["unreachable"],

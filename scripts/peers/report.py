@@ -1,11 +1,12 @@
 """Tables in Markdown from result files, and their place in a page."""
 
-from . import table
-from .results import Results, disturbed, engine
+from . import roofline, table
+from .concurrency import mixed, mixed_floors, oversubscribed, oversubscribed_floors, tails
+from .markdown import NOTHING, cell, grid, number, times
+from .results import Results, disturbed, name
 
 BEGIN = "<!-- bench-peers:begin -->"
 END = "<!-- bench-peers:end -->"
-NOTHING = "–"
 # Part of its threads that an engine has to keep busy in a search.
 BUSY = 0.85
 
@@ -19,9 +20,9 @@ def put(page, tables):
     return f"{head}{BEGIN}\n{tables.strip()}\n{END}{tail}"
 
 
-def tables(documents):
-    """Everything between the markers."""
-    return "\n\n".join(part for document in documents for part in sections(document)) + "\n"
+def tables(documents, more=()):
+    """Everything between the markers: the sections of all documents, then `more` of them."""
+    return "\n\n".join([*(part for document in documents for part in sections(document)), *more]) + "\n"
 
 
 def sections(document):
@@ -29,12 +30,12 @@ def sections(document):
     yield header(document)
     yield floors(results)
     for dataset in results.datasets:
-        for group in ("f32", "quantised", "batch", "bulk"):
+        for group in table.COMPARED:
             if results.engines(dataset, group):
                 yield searches(results, dataset, group)
         if results.engines(dataset, workload="build"):
             yield builds(results, dataset)
-    for section in (mixed, oversubscribed, noise, missing):
+    for section in (shares, mixed, oversubscribed, tails, noise, missing):
         yield section(results)
 
 
@@ -64,36 +65,6 @@ def header(document):
 # Cells.
 
 
-def number(value):
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def times(spread):
-    """`2.10x (2.01-2.20)`."""
-    if spread is None:
-        return NOTHING
-    at_least = "≥ " if spread.at_least else ""
-    middle = f"{at_least}**{spread.median:.2f}x**"
-    return middle if spread.count == 1 else f"{middle} ({spread.least:.2f}-{spread.most:.2f})"
-
-
-def cell(rates, ratios):
-    if rates is None:
-        return NOTHING
-    at_least = "≥ " if rates.at_least else ""
-    text = f"{at_least}{number(rates.median)}"
-    return text if ratios is None else f"{text}, {times(ratios)}"
-
-
-def name(who):
-    return f"{who[0]} / {who[1]}" if who[1] else who[0]
-
-
-def grid(head, rows):
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
-
-
 def plural(threads):
     return f"{threads} thread" + ("s" if threads > 1 else "")
 
@@ -113,6 +84,7 @@ def floors(results):
                     best = results.floor(floor, dataset, threads, peer)
                     reached, by = (times(best[1]), name(best[0])) if best else (NOTHING, NOTHING)
                     rows.append([what, dataset, threads, peer, f"{floor['floor']:.1f}x", reached, by, met(best, floor["floor"])])
+    rows += [*mixed_floors(results), *oversubscribed_floors(results)]
     head = ["what", "data set", "threads", "to", "floor", "reached", "by", "met"]
     note = f"At recall {table.FLOOR_RECALL}, or at the worst of the baseline's recalls; the best of our configurations by median."
     return "\n".join(["### Floors", "", note, "", *grid(head, rows)]) if rows else "### Floors\n\nNothing to say yet."
@@ -197,89 +169,38 @@ def resident(results, dataset, who):
     return f"~{grown:,.0f} B a row" if grown is not None else NOTHING
 
 
-def mixed(results):
-    """Each role beside the other, as part of what it reaches alone."""
-    blocks = {}
-    for row in results.rows:
-        if row["workload"] in ("writer", "reader", "writer+reader"):
-            blocks.setdefault((row["dataset"], engine(row), row["block"], row["place"]), {})[row["workload"]] = row
-    kept = {}
-    for (dataset, who, _, _), rows in blocks.items():
-        if len(rows) == 3:
-            writer = rows["writer+reader"]["writes_per_second"] / max(rows["writer"]["writes_per_second"], 1e-9)
-            reader = rows["writer+reader"]["reads_per_second"] / max(rows["reader"]["reads_per_second"], 1e-9)
-            failed = sum(row["failed_calls"] for row in rows.values())
-            kept.setdefault((dataset, who), []).append((writer, reader, failed, rows["writer+reader"]))
-    table_rows = []
-    for (dataset, who), runs in kept.items():
-        cells = [median([run[part] for run in runs]) for part in (0, 1)]
-        both = [median([run[3][field] for run in runs]) for field in ("writes_per_second", "reads_per_second")]
-        table_rows.append(
-            [dataset, name(who), number(both[0]), f"{cells[0]:.0%}", number(both[1]), f"{cells[1]:.0%}", sum(run[2] for run in runs)]
-        )
-    if not table_rows:
-        return "### One writer beside one reader\n\nNot measured."
-    head = ["data set", "engine", "inserts/s", "of alone", f"searches/s, ef {table.MIXED_EF}", "of alone", "failed calls"]
-    note = "A call fails if it is refused, or answers with fewer than k hits."
-    return "\n".join(["### One writer beside one reader", "", note, "", *grid(head, table_rows)])
-
-
-def median(values):
-    values = sorted(values)
-    middle = len(values) // 2
-    return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
-
-
-def oversubscribed(results):
-    """The same at many threads per core, as ratio to one per core."""
+def shares(results):
+    """How near searches of ours come to reading rows and doing nothing else."""
     rows = []
     for dataset in results.datasets:
-        counts = results.threads(dataset, "oversubscribed")
-        if len(counts) != 2:
-            continue
-        few, many = counts
-        for who in results.engines(dataset, "oversubscribed"):
-            cells = []
-            for workload in ("search", "build", "mixed"):
-                ratios = [held(results, dataset, who, block, workload, few, many) for block in results.blocks]
-                ratios = [ratio for ratio in ratios if ratio]
-                cells.append(f"{median(ratios):.2f}" if ratios else NOTHING)
-            tails = [tail(results, dataset, who, count) for count in counts]
-            rows.append([dataset, name(who), f"{few} to {many}", *cells, *(f"{us:,.0f}" if us else NOTHING for us in tails)])
+        for threads, group, who, one in roofline.shares(results, dataset):
+            rows.append(
+                [
+                    dataset,
+                    threads,
+                    name(who),
+                    f"{one.evaluations:,.0f}" if one.evaluations else NOTHING,
+                    f"{one.row_bytes:,} B" if one.row_bytes else NOTHING,
+                    f"{one.gather:.1f}" if one.gather else "not measured",
+                    f"{'≤ ' if one.at_most else ''}{one.measured:.1f}" if one.measured else NOTHING,
+                    f"{'≥ ' if one.at_most else ''}{one.value:.0%}" if one.value else NOTHING,
+                ]
+            )
     if not rows:
-        return "### More threads than cores\n\nNot measured."
-    head = ["data set", "engine", "threads", "search", "build", "mixed", "p99.9 of a search beside inserts, µs, few", "many"]
-    note = "Throughput at many threads by throughput at one per core: 1 is nothing lost."
-    return "\n".join(["### More threads than cores", "", note, "", *grid(head, rows)])
-
-
-def held(results, dataset, who, block, workload, few, many):
-    rates = []
-    for count in (few, many):
-        found = [
-            row["per_second"]
-            for row in results.rows
-            if (row["dataset"], row["block"], row["threads"], row["workload"]) == (dataset, block, count, workload)
-            and engine(row) == who
-            and (row["group"] == "oversubscribed" or workload == "build")
-        ]
-        rates.append(sum(found) / len(found) if found else None)
-    return None if None in rates else rates[1] / rates[0]
-
-
-def tail(results, dataset, who, threads):
-    found = [
-        row["p999_us"]
-        for row in results.rows
-        if (row["dataset"], row["threads"], row["workload"]) == (dataset, threads, "mixed") and engine(row) == who
-    ]
-    return median(found) if found else None
+        return "### Roofline\n\nNot measured."
+    head = ["data set", "threads", "engine", "distances", "bytes each", "gather µs", "query µs", "share of the limit"]
+    note = (
+        f"At recall {table.FLOOR_RECALL}, or at the middle of the baseline's recalls; times are of one query on one thread. Gather: how long this machine"
+        " takes to read as many random rows, known ahead, with as many threads and nothing else to do (`hnsw-lab limit`). 100 % would be a search"
+        " that waits for memory alone; more means that its rows came from a cache, because queries meet the same nodes."
+    )
+    return "\n".join(["### Roofline", "", note, "", *grid(head, rows)])
 
 
 def noise(results):
     rows = []
     for dataset in results.datasets:
-        for group in ("f32", "quantised", "batch", "bulk"):
+        for group in table.COMPARED:
             for threads in results.threads(dataset, group):
                 found = [results.noise(dataset, group, threads, column) for column in results.columns(dataset)]
                 rows += [[dataset, group, threads, times(one).replace("**", "")] for one in found[len(found) // 2 :][:1] if one]

@@ -17,6 +17,11 @@ def engine(row):
     return (row.get("peer") or row["lab"], row.get("strategy", ""))
 
 
+def name(who):
+    """How tables call an engine."""
+    return f"{who[0]} / {who[1]}" if who[1] else who[0]
+
+
 def is_ours(row):
     return "lab" in row
 
@@ -43,6 +48,10 @@ class Results:
                 self.searches[key][row["place"]].append(row)
             elif row["workload"] == "build":
                 self.builds[row["dataset"], row["threads"], row["block"], engine(row)].append(row)
+
+    def is_ours(self, who):
+        """Whether an engine is a configuration of ours."""
+        return any(is_ours(row) and row["lab"] == who[0] for row in self.rows)
 
     def engines(self, dataset, group=None, workload="search"):
         """Those with such rows, in the order of the table."""

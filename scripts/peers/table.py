@@ -84,10 +84,15 @@ PEERS = {
 STRATEGIES = ["fine", "lockfree", "mvcc", "slots", "seqlock"]
 # For codecs: what differs between strategies is shown with f32.
 FEW_STRATEGIES = ["lockfree", "slots"]
+# Those that take part where threads lose their cores, beside the others.
+COARSER = ["coarse", "batch"]
 
 
 def lab(codec, parameters=OWN, strategies=FEW_STRATEGIES, search="search", build="build", **more):
-    """One configuration of hnsw-lab: flags, and the workloads that stand for search and for build."""
+    """One configuration of hnsw-lab: flags, and the workloads that stand for search and for build.
+
+    `for_builds`: it is there for the time of its builds, so blocks that time none leave it out.
+    """
     return {"codec": codec, "parameters": parameters, "strategies": strategies, "search": search, "build": build, **more}
 
 
@@ -97,6 +102,8 @@ LAB = {
     "f16": lab("f16"),
     "split": lab("split"),
     "sq8+f32": lab("sq8+f32"),
+    # Like for like with peers, which may build on whatever rows they like, too.
+    "sq8+f32-like": lab("sq8+f32", LIKE, for_builds=True),
     "lvq4+f32": lab("lvq4+f32"),
     "rabitq1+f32": lab("rabitq1+f32"),
     "rabitq2+f32": lab("rabitq2+f32"),
@@ -104,19 +111,21 @@ LAB = {
     "f32-search-batch": lab("f32", search="search-batch"),
     "sq8+f32-search-batch": lab("sq8+f32", search="search-batch"),
     "split-search-batch": lab("split", search="search-batch"),
+    "lvq4+f32-search-batch": lab("lvq4+f32", strategies=["slots"], search="search-batch"),
+    "rabitq2+f32-search-batch": lab("rabitq2+f32", strategies=["slots"], search="search-batch"),
     "f32-bulk": lab("f32", build="bulk", search="bulk-search"),
     "sq8+f32-bulk": lab("sq8+f32", build="bulk", search="bulk-search"),
 }
 # Those that answer exactly: whatever they traverse, the last candidates are compared as f32.
 RERANKED = ["split", "sq8+f32", "lvq4+f32", "rabitq1+f32", "rabitq2+f32", "rabitq4+f32"]
-BATCHES = ["f32-search-batch", "sq8+f32-search-batch", "split-search-batch"]
+BATCHES = [name for name, config in LAB.items() if config["search"] == "search-batch"]
 BULK = ["f32-bulk", "sq8+f32-bulk"]
 
 # A group is measured without a pause: baseline, the others in random order, baseline.
 GROUPS = {
     "f32": {"lab": ["f32", "f32-own"], "peers": ["faiss", "usearch", "diskann", "glass", "svs"]},
     "quantised": {
-        "lab": ["f16", *RERANKED],
+        "lab": ["f16", *RERANKED, "sq8+f32-like"],
         "peers": ["faiss-sq8", "glass-sq8", "symphonyqg", "svs-lvq8", "svs-lvq4x8"],
     },
     "batch": {"lab": BATCHES, "peers": []},
@@ -124,8 +133,10 @@ GROUPS = {
     # One writer beside one reader, each of which is measured alone too.
     "mixed": {"lab": ["f32-own"], "peers": []},
     # The same at many more threads than cores, as ratio to as many threads as cores.
-    "oversubscribed": {"lab": ["f32-own"], "peers": ["faiss"]},
+    "oversubscribed": {"lab": ["f32-own"], "more_strategies": COARSER, "peers": ["faiss"]},
 }
+# Groups that compare engines at equal recall.
+COMPARED = ["f32", "quantised", "batch", "bulk"]
 OVERSUBSCRIBED = 8  # threads per core
 OVERSUBSCRIBED_EF = 64
 MIXED_EF = 64
@@ -152,7 +163,7 @@ FLOORS = [
         "on": ["sift128-100k"],
         "floor": 4.0,
     },
-    {"what": "one-by-one insert", "measure": "build", "ours": ["f32"], "peers": ["hnswlib"], "on": None, "floor": 3.0},
+    {"what": "one-by-one insert", "measure": "build", "ours": ["f32", "sq8+f32-like"], "peers": ["hnswlib"], "on": None, "floor": 3.0},
     {
         "what": "one-by-one insert, own parameters",
         "measure": "build",
@@ -180,6 +191,13 @@ FLOORS = [
     },
 ]
 FLOOR_RECALL = 0.95
+# What a writer and a reader beside each other keep, each, of what it reaches alone; without a short answer or a lost node.
+MIXED_FLOOR = 0.90
+# What many threads per core keep of the throughput of one per core; for all strategies but those.
+OVERSUBSCRIBED_FLOOR = 0.90
+OVERSUBSCRIBED_EXCEPT = ["coarse"]
+# The most that a strategy may cost per thread, in % of the rate without synchronisation.
+TAX_FLOORS = {"fine": 4.0, "slots": 4.0, "mvcc": 6.0, "lockfree": 12.0}
 
 # Flags that `--quick` sets where they are not given: minutes instead of hours, to see that all runs; no figures to quote.
 QUICK = {"blocks": 1, "seconds": 0.1, "query_count": 1000, "rows": 10000, "strategies": ["lockfree"]}

@@ -14,9 +14,8 @@ mod tests;
 pub use document::{Categories, Cell, Document, Fill, Raw, SCHEMA_VERSION, Strategy};
 pub use size::Size;
 
-use std::fs;
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
@@ -25,6 +24,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::data::generate::{self, Shape};
 use crate::machine::{Machine, build_info};
+use crate::output;
 use fill::{Candidate, Job, candidates};
 
 /// Intrinsic dimension of the clusters of the vectors.
@@ -74,7 +74,8 @@ pub fn run(args: &CapacityArgs, stop: &AtomicBool, out: &mut dyn Write) -> Resul
     let document = measure(args, stop)?;
     table::print(&document, out)?;
     if let Some(path) = &args.json {
-        write_json(&document, path).with_context(|| format!("{}: cannot be written", path.display()))?;
+        output::write_json(&document, path)
+            .with_context(|| format!("{}: cannot be written", path.display()))?;
         writeln!(out, "\nwrote {}", path.display())?;
     }
     Ok(())
@@ -209,21 +210,4 @@ fn progress_bar(quiet: bool, rows: usize) -> ProgressBar {
     }
     let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {eta} left");
     ProgressBar::new(rows as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-/// Writes beside the file and then renames, so that there is never half a file.
-fn write_json(document: &Document, path: &Path) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&mut file, document)?;
-    writeln!(file)?;
-    file.as_file().sync_all()?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-    }
-    file.persist(path)?;
-    Ok(())
 }

@@ -27,13 +27,14 @@ mod session;
 mod standing;
 mod step;
 mod strategies;
-mod workers;
+pub(crate) mod workers;
 mod workload;
 
 pub use args::{Kind, SweepArgs, TaxArgs};
 pub use bed::Progress;
 pub use codecs::{CODECS, CodecInfo};
 pub use plan::{MAX_BLOCKS, Plan, Session};
+pub(crate) use plan::{check_threads, distinct, powers_of_two};
 pub use strategies::{ALL, Strategy};
 pub use workload::Workload;
 

@@ -75,12 +75,7 @@ impl Plan {
             "--n and --query-count go with --dataset or --generate; the embedded set is used whole"
         );
         strategies(&args.strategies)?;
-        for &threads in args.threads.iter().flatten() {
-            ensure!(
-                (1..=MAX_THREADS).contains(&threads),
-                "--threads has {threads}; each count must be from 1 to {MAX_THREADS}"
-            );
-        }
+        args.threads.iter().flatten().try_for_each(|&threads| check_threads(threads))?;
         ensure!((1..=MAX_EF).contains(&args.k), "--k is {}; it must be from 1 to {MAX_EF}", args.k);
         for &ef in args.ef.iter().flatten() {
             ensure!(
@@ -300,15 +295,24 @@ fn with_halves(mut workloads: Vec<Workload>) -> Vec<Workload> {
     distinct(workloads)
 }
 
+/// Refuses what is no number of threads.
+pub(crate) fn check_threads(threads: usize) -> Result<()> {
+    ensure!(
+        (1..=MAX_THREADS).contains(&threads),
+        "--threads has {threads}; each count must be from 1 to {MAX_THREADS}"
+    );
+    Ok(())
+}
+
 /// Ascending, each once.
-fn distinct<T: Ord>(mut values: Vec<T>) -> Vec<T> {
+pub(crate) fn distinct<T: Ord>(mut values: Vec<T>) -> Vec<T> {
     values.sort_unstable();
     values.dedup();
     values
 }
 
 /// 1, 2, 4, … and the number of cores itself.
-fn powers_of_two(cores: usize) -> Vec<usize> {
+pub(crate) fn powers_of_two(cores: usize) -> Vec<usize> {
     let mut threads: Vec<usize> =
         std::iter::successors(Some(1), |t| Some(t * 2)).take_while(|t| *t < cores).collect();
     threads.push(cores);

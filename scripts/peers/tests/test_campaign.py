@@ -4,7 +4,7 @@ import tempfile
 import unittest
 
 from peers import document, lab, table
-from peers.campaign import Campaign
+from peers.campaign import Campaign, remaining
 
 SETTINGS = {
     "blocks": 2,
@@ -56,6 +56,84 @@ class Plan(WithFolder):
     def test_more_threads_than_cores(self):
         visits = self.campaign(groups=["oversubscribed"]).visits()
         self.assertEqual({visit["threads"] for visit in visits}, {2, 16})
+
+
+    def test_what_is_there_for_its_builds_is_left_out_where_none_are_timed(self):
+        campaign = self.campaign(groups=["quantised"], reuse_builds=True)
+        campaign.strategies = {"sq8+f32": ["slots"], "sq8+f32-like": ["slots"]}
+        labs = {(visit["block"], visit["lab"]) for visit in campaign.visits() if "lab" in visit}
+        self.assertEqual(labs, {(0, "sq8+f32"), (0, "sq8+f32-like"), (1, "sq8+f32")})
+
+    def test_a_group_may_ask_for_more_strategies(self):
+        campaign = self.campaign(strategies=None)
+        campaign.strategies = {"f32-own": ["slots", "coarse"]}
+        self.assertEqual(campaign.known_strategies("f32-own", "f32"), ["slots"])
+        self.assertEqual(campaign.known_strategies("f32-own", "oversubscribed"), ["slots", "coarse"])
+        # Not where the user names them.
+        campaign.settings["strategies"] = ["slots"]
+        self.assertEqual(campaign.known_strategies("f32-own", "oversubscribed"), ["slots"])
+
+
+class TimeLeft(unittest.TestCase):
+    def visit(self, block, who, dataset="set", threads=1):
+        return {"block": block, "dataset": dataset, "group": "f32", "threads": threads, "place": 1, "peer": who}
+
+    def left(self, left, done, timed=lambda block: True):
+        return remaining(left, done, timed)
+
+    def test_is_not_known_before_the_first_visit(self):
+        self.assertIsNone(self.left([self.visit(0, "faiss")], []))
+
+    def test_the_same_engine_at_the_same_place_says_most(self):
+        done = [(self.visit(0, "faiss"), 10.0), (self.visit(0, "svs"), 100.0), (self.visit(0, "svs", threads=2), 50.0)]
+        self.assertEqual(self.left([self.visit(1, "faiss"), self.visit(1, "svs")], done), 110.0)
+        # Else the mean of all in the data set.
+        self.assertAlmostEqual(self.left([self.visit(1, "glass")], done), 160 / 3)
+        self.assertAlmostEqual(self.left([self.visit(1, "glass", "other")], done), 160 / 3)
+
+    def test_blocks_that_time_builds_say_little_about_others(self):
+        done = [(self.visit(0, "faiss"), 100.0), (self.visit(1, "faiss"), 10.0)]
+        self.assertEqual(self.left([self.visit(2, "faiss")], done, lambda block: block == 0), 10.0)
+        self.assertEqual(self.left([self.visit(1, "faiss")], done[:1], lambda block: block == 0), 100.0)
+
+
+class Limits(WithFolder):
+    def setUp(self):
+        super().setUp()
+        self.made = self.campaign()
+        self.asked = []
+        self.made.lab.limit = self.limit
+        row = {"dataset": "set", "workload": "search", "live": 1000}
+        self.made.document["rows"] = [{**row, "row_bytes": 512}, {**row, "peer": "faiss"}, {**row, "row_bytes": 128, "workload": "mixed"}]
+        del self.made.document["rows"][1]["live"]
+
+    def limit(self, rows, row_bytes, threads):
+        self.asked.append((rows, row_bytes, threads))
+        return [{"bytes": size, "threads": count} for size in row_bytes for count in threads]
+
+    def test_are_measured_once_for_each_size_of_row(self):
+        self.made.measure_limits("set")
+        self.made.measure_limits("set")
+        self.assertEqual(self.asked, [(1000, [512], [1, 2])])
+        self.made.document["rows"].append({"dataset": "set", "workload": "search", "live": 1000, "row_bytes": 128})
+        self.made.measure_limits("set")
+        self.assertEqual(self.asked[1:], [(1000, [128], [1, 2])])
+        self.assertEqual(len(document.read(self.made.out)["limits"]["set"]), 4)
+
+    def test_that_cannot_be_measured_are_named(self):
+        def refuse(*_):
+            raise RuntimeError("error: unrecognized subcommand 'limit'")
+
+        self.made.lab.limit = refuse
+        self.made.measure_limits("set")
+        self.assertIn("limit", self.made.document["skipped"][0]["what"])
+
+    def test_an_older_document_goes_on(self):
+        old = document.fresh({"a": 1}, {}, [])
+        del old["limits"]
+        path = os.path.join(self.folder, "old.json")
+        document.write(path, old)
+        self.assertEqual(document.open_or_fresh(path, {"a": 1}, {}, [])["limits"], {})
 
 
 class Builds(WithFolder):
@@ -125,6 +203,15 @@ class Command(unittest.TestCase):
         self.assertEqual(lab.said("\nnote: x\nerror: unknown codec\nUsage\n"), "error: unknown codec")
         self.assertEqual(lab.said(""), "")
 
+    def test_what_one_comparison_reads(self):
+        def each(codec, vectors, codes):
+            memory = {"vectors_bytes": 10 * vectors, "codes_bytes": 10 * codes}
+            return lab.row_bytes({"codec": codec, "memory": memory, "graph": {"live": 10}})
+
+        self.assertEqual(each("f32", 512, 0), 512)
+        self.assertEqual(each("sq8+f32", 512, 128), 128)
+        self.assertEqual(each("split", 512, 0), 256)
+
     def test_rows_of_ours_have_the_form_of_rows_of_peers(self):
         op = {"per_second": 5.0, "latency_us": {"p50": 1.0, "p99": 2.0, "p999": 3.0}}
         row = {
@@ -136,6 +223,7 @@ class Command(unittest.TestCase):
         made = lab.converted(row)
         self.assertEqual((made["workload"], made["lab_workload"], made["per_second"]), ("build", "bulk", 5.0))
         self.assertEqual(made["other_cores"], 1.5)
+        self.assertIsNone(made["row_bytes"])
         self.assertEqual(made["bytes_per_vector"], 500.0)
         search = {**op, "per_second": 9.0, "evaluations_per_op": 600.0}
         both = lab.converted({**row, "workload": "reader-writer", "ops": {"insert": op, "search": search}, "short_answers": 1})

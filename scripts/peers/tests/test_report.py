@@ -96,7 +96,21 @@ class Beside(unittest.TestCase):
 
         rows = [window("writer", 1000.0, 0.0), window("reader", 0.0, 2000.0), window("writer+reader", 950.0, 1600.0, 1)]
         text = report.tables([made(rows)])
-        self.assertEqual(row_of(text, "| set | f32-own / slots"), "| set | f32-own / slots | 950 | 95% | 1,600 | 80% | 1 |")
+        self.assertEqual(row_of(text, "| set | f32-own / slots"), "| set | f32-own / slots | 950 | 95% | 1,600 | 80% | 1 | – | **no** |")
+        self.assertIn("| 1 writer + 1 reader | set | 2 | each alone | 90% | 80% | f32-own / slots | **no** |", text)
+
+    def test_the_floor_is_for_an_engine_that_loses_neither_answers_nor_nodes(self):
+        def visit(strategy, reads, failed=0, unreachable=0):
+            row = {**search("f32-own", None, None, 64, group="mixed", strategy=strategy), "failed_calls": failed, "unreachable": unreachable}
+            alone = {**row, "workload": "reader", "writes_per_second": 0.0, "reads_per_second": 1000.0}
+            other = {**row, "workload": "writer", "writes_per_second": 100.0, "reads_per_second": 0.0}
+            return [alone, other, {**row, "workload": "writer+reader", "writes_per_second": 95.0, "reads_per_second": reads}]
+
+        start = "| 1 writer + 1 reader | set | 2 | each alone | 90% "
+        text = report.tables([made([*visit("slots", 920.0), *visit("fine", 990.0, failed=1), *visit("mvcc", 990.0, unreachable=1)])])
+        self.assertIn(f"{start}| 92% | f32-own / slots | yes |", text)
+        self.assertTrue(row_of(text, "| set | f32-own / mvcc").endswith("| 0 | 3 |".replace("3", "1") + " **no** |"))
+        self.assertIn(f"{start}| – | – | not measured |", report.tables([made([])]))
 
 
 class Oversubscribed(unittest.TestCase):
@@ -105,9 +119,48 @@ class Oversubscribed(unittest.TestCase):
         for threads, rate in ((2, 1000.0), (16, 900.0)):
             rows.append(search("f32-own", 0.9, rate, 64, group="oversubscribed", threads=threads, strategy="slots"))
         mixed = search("f32-own", 0.9, 500.0, 64, group="oversubscribed", threads=16, strategy="slots")
-        rows.append({**mixed, "workload": "mixed", "p999_us": 1234.0})
+        rows.append({**mixed, "workload": "mixed", "p50_us": 50.0, "p999_us": 1234.0})
         text = report.tables([made(rows, threads=(1, 2))])
-        self.assertEqual(row_of(text, "| set | f32-own / slots"), "| set | f32-own / slots | 2 to 16 | 0.90 | – | – | – | 1,234 |")
+        self.assertEqual(row_of(text, "| set | f32-own / slots"), "| set | f32-own / slots | 2 to 16 | 0.90 | – | – |")
+        self.assertIn("| set | 16 | f32-own / slots | 50 | – | 1,234 | – |", text)
+
+    def test_the_floor_is_for_all_strategies_but_the_exceptions(self):
+        def two(strategy, many):
+            where = {"group": "oversubscribed", "strategy": strategy}
+            return [search("f32-own", 0.9, rate, 64, threads=threads, **where) for threads, rate in ((2, 100.0), (16, many))]
+
+        start = "| more threads than cores, all but coarse | set | 2 to 16 | one per core | 90% "
+        text = report.tables([made([*two("coarse", 20.0), *two("slots", 99.0), *two("fine", 95.0)])])
+        self.assertIn(f"{start}| 95% | f32-own / fine | yes |", text)
+        text = report.tables([made([*two("slots", 99.0), *two("fine", 70.0)])])
+        self.assertIn(f"{start}| 70% | f32-own / fine | **no** |", text)
+
+
+class Roofline(unittest.TestCase):
+    def setUp(self):
+        self.rows = baseline() + curve("sq8+f32", 2.0, strategy="slots")
+        for row in self.rows:
+            if "lab" in row:
+                row.update(evaluations=10.0 * row["ef"], row_bytes=128)
+        point = {"rows": 10, "bytes": 128, "threads": 1, "gather_ns": {"median": 20.0, "least": 19.0, "most": 21.0}}
+        self.limits = {"set": [{**point, "threads": 2, "gather_ns": {"median": 99.0}}, point]}
+
+    def test_share_is_the_time_of_the_rows_by_the_time_of_the_query(self):
+        # 320 rows of 20 ns are 6.4 µs; 4000 queries a second on one thread take 250 µs.
+        text = report.tables([made(self.rows, limits=self.limits)])
+        self.assertIn("| set | 1 | sq8+f32 / slots | 320 | 128 B | 6.4 | 250.0 | 3% |", text)
+
+    def test_a_document_without_limits_says_so(self):
+        document = made(self.rows)
+        del document["limits"]
+        text = report.tables([document])
+        self.assertIn("| set | 1 | sq8+f32 / slots | 320 | 128 B | not measured | 250.0 | – |", text)
+
+    def test_the_time_of_a_thread_counts(self):
+        for row in self.rows:
+            row["threads"] = 2
+        text = report.tables([made(self.rows, threads=(2,), limits=self.limits)])
+        self.assertIn("| set | 2 | sq8+f32 / slots | 320 | 128 B | 31.7 | 500.0 | 6% |", text)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,17 @@ class Floors(unittest.TestCase):
         self.assertNotIn(table.BASELINE, [peer for group in table.GROUPS.values() for peer in group["peers"]])
 
 
+    def test_insert_like_for_like_takes_the_best_rows(self):
+        floor = next(floor for floor in table.FLOORS if floor["what"] == "one-by-one insert")
+        rows = [build("hnswlib", 1000.0), build("f32", 2500.0, strategy="slots"), build("sq8+f32", 9000.0, group="quantised", strategy="slots")]
+        rows.append(build("sq8+f32-like", 3500.0, group="quantised", strategy="slots"))
+        self.assertEqual(Results(made(rows)).floor(floor, "set", 1, "hnswlib")[0], ("sq8+f32-like", "slots"))
+        self.assertEqual(table.LAB["sq8+f32-like"]["parameters"], table.LIKE)
+
+    def test_batches_are_those_that_search_in_batches(self):
+        self.assertEqual(set(table.BATCHES), {name for name in table.LAB if name.endswith("-search-batch")})
+
+
 class Disturbed(unittest.TestCase):
     def test_by_other_processes_or_by_what_the_program_says(self):
         self.assertFalse(disturbed({"other_cores": 0.1, "seconds": 1.0}))
