@@ -30,6 +30,8 @@ class Campaign:
         self.python = sys.executable
         self.document = documents.open_or_fresh(out, settings, described(folders), command)
         self.strategies = {}
+        # Sweeps of ours that wait for their next block, by data set, configuration and threads.
+        self.held = {}
 
     # What there is.
 
@@ -109,6 +111,12 @@ class Campaign:
         done = {json.dumps(visit["visit"], sort_keys=True) for visit in self.document["visits"]}
         left = [visit for visit in plan if json.dumps(visit, sort_keys=True) not in done]
         print(f"{len(plan)} visits, {len(plan) - len(left)} of them done before", file=sys.stderr)
+        try:
+            self.make(left, minutes)
+        finally:
+            self.let_go()
+
+    def make(self, left, minutes):
         begin, last = time.time(), None
         for number, visit in enumerate(left):
             if last and last["block"] != visit["block"] and not self.settings["reuse_builds"]:
@@ -241,15 +249,33 @@ class Campaign:
     def lab_rows(self, visit):
         config = table.LAB[visit["lab"]]
         strategies = self.known_strategies(visit["lab"], visit["group"])
-        # Where no build is timed, the sweep builds what it searches with all cores, untimed: it has no saved graphs, and a
-        # graph that was built as a whole would be another one. A bulk build is what its group is about.
-        workloads = [config["build"], config["search"]] if self.may_time_builds(visit["block"]) or config["build"] != "build" else [config["search"]]
+        timed = self.may_time_builds(visit["block"])
+        # A bulk build is what its group is about.
+        workloads = [config["build"], config["search"]] if timed or config["build"] != "build" else [config["search"]]
         if visit["group"] == "mixed":
             workloads = ["reader-writer"]
-        more = self.data_flags(visit) + ["--seconds", str(self.settings["seconds"])]
         if visit["group"] == "oversubscribed":
             workloads.append("mixed")
-        return self.lab.sweep(config, strategies, visit["threads"], workloads, self.efs(visit), more)
+        more = self.data_flags(visit) + ["--seconds", str(self.settings["seconds"])]
+        asked = (config, strategies, visit["threads"], workloads, self.efs(visit), more)
+        if not self.holds(visit):
+            return self.lab.sweep(*asked)
+        key = (visit["dataset"], visit["lab"], visit["threads"])
+        if key not in self.held:
+            # One that begins in a later block, because the campaign was stopped, builds untimed.
+            self.held[key] = self.lab.hold(*asked, self.settings["blocks"] - visit["block"])
+        return self.lab.block(self.held[key], visit["threads"])
+
+    def holds(self, visit):
+        """Whether a sweep of ours lasts from block to block, as saved indexes of peers do: if it inserts one by one, and nothing
+        after that."""
+        one_by_one = table.LAB[visit["lab"]]["build"] == "build"
+        return self.settings["reuse_builds"] and one_by_one and visit["group"] in table.COMPARED
+
+    def let_go(self):
+        for held in self.held.values():
+            held.close()
+        self.held.clear()
 
     def data_flags(self, visit):
         flags = ["--dataset", self.folders[visit["dataset"]]]

@@ -42,7 +42,7 @@ class Held:
         if not answered:
             self.process.wait()
             self.errors.seek(0)
-            raise RuntimeError(self.errors.read().strip() or f"ended with {self.process.returncode}")
+            raise RuntimeError(said(self.errors.read()) or f"ended with {self.process.returncode}")
         with open(self.out) as file:
             document = json.load(file)
         rows = [row for row in document["rows"] if row["block"] == self.measured]
@@ -60,3 +60,9 @@ class Held:
             self.process.wait()
         self.errors.close()
         self.folder.cleanup()
+
+
+def said(stderr):
+    """The first line that says what is wrong."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return next((line for line in lines if line.startswith("error")), lines[0] if lines else "")

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 
 from . import noise, table
+from .held import Held, said
 
 
 # Workloads of ours by what they are compared with.
@@ -26,7 +27,7 @@ class Lab:
         self.program, self.cache = program, cache
         self.run_facts = None
 
-    def command(self, config, strategies, threads, workloads, efs, more):
+    def command(self, config, strategies, threads, workloads, efs, more, blocks=1):
         parameters = config["parameters"]
         flags = {
             "--strategies": ",".join(strategies),
@@ -37,7 +38,7 @@ class Lab:
             "--ef-construction": str(parameters["ef_construction"]),
             "--k": str(table.K),
             "--ef": ",".join(map(str, efs)),
-            "--blocks": "1",
+            "--blocks": str(blocks),
         }
         # Flags that not every version has are given only where they say something.
         if parameters.get("alpha", 1.0) != 1.0:
@@ -56,9 +57,22 @@ class Lab:
                 raise RuntimeError(said(done.stderr) or f"ended with {done.returncode}")
             with open(out) as file:
                 document = json.load(file)
-        self.run_facts = document["run"]
+        return self.rows(document["run"], document["rows"], threads, window)
+
+    def hold(self, config, strategies, threads, workloads, efs, more, blocks):
+        """The same as a sweep that keeps its indexes: see `block`."""
+        return Held(self.command(config, strategies, threads, workloads, efs, more, blocks), self.environment())
+
+    def block(self, held, threads):
+        """The rows of the next block of a sweep that is held."""
+        with noise.Window(own=held.cpu) as window:
+            run, rows = held.block()
+        return self.rows(run, rows, threads, window)
+
+    def rows(self, run, rows, threads, window):
+        self.run_facts = run
         # A strategy without any parallelism is measured at one thread, whatever was asked.
-        rows = [converted(row) for row in document["rows"] if row["threads"] == threads]
+        rows = [converted(row) for row in rows if row["threads"] == threads]
         for row in rows:
             row["visit_other_cores"] = window.other_cores
         return rows
@@ -103,12 +117,6 @@ class Lab:
             command = [self.program, "data", "make", *table.GENERATED[name], "--out", folder, "--force"]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return folder
-
-
-def said(stderr):
-    """The first line that says what is wrong."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    return next((line for line in lines if line.startswith("error")), lines[0] if lines else "")
 
 
 def row_bytes(row):

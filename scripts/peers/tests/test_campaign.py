@@ -15,6 +15,10 @@ SETTINGS = {
     "reuse_builds": False,
     "efs": None,
     "peers": ["hnswlib", "faiss"],
+    "seconds": 0.1,
+    "rows": None,
+    "query_count": None,
+    "strategies": None,
 }
 
 
@@ -149,6 +153,24 @@ class Builds(WithFolder):
     def test_with_reuse_in_the_first_block_only(self):
         visit = {"block": 1, "dataset": "set", "group": "f32", "threads": 1, "place": 0, "peer": "hnswlib"}
         self.assertFalse(self.campaign(reuse_builds=True).times_builds(visit))
+
+    def test_with_reuse_sweeps_that_only_search_are_held(self):
+        at = {"block": 1, "dataset": "set", "threads": 1, "place": 1}
+        reused = self.campaign(reuse_builds=True)
+        held = [(lab, group) for lab, group in (("f32", "f32"), ("f32-own", "mixed"), ("f32-bulk", "bulk"))
+                if reused.holds({**at, "lab": lab, "group": group})]  # fmt: skip
+        self.assertEqual(held, [("f32", "f32")])
+        self.assertFalse(self.campaign().holds({**at, "lab": "f32", "group": "f32"}))
+
+    def test_a_held_sweep_measures_what_is_left_of_the_blocks(self):
+        campaign, begun, asked = self.campaign(reuse_builds=True), [], []
+        campaign.lab.hold = lambda *command: begun.append(command) or "sweep"
+        campaign.lab.block = lambda *command: asked.append(command) or []
+        for block in (1, 1):
+            campaign.lab_rows({"block": block, "dataset": "set", "group": "f32", "threads": 2, "place": 1, "lab": "f32"})
+        self.assertEqual((len(begun), asked), (1, [("sweep", 2), ("sweep", 2)]))
+        (_, strategies, threads, workloads, _, _, blocks) = begun[0]
+        self.assertEqual((strategies, threads, workloads, blocks), (["slots"], 2, ["search"], 1))
 
     def test_a_saved_index_is_of_one_version_of_one_peer(self):
         campaign = self.campaign(rows=None)
