@@ -311,6 +311,8 @@ def keys(visit, timed):
 
 
 def spoken(seconds):
+    if seconds is None:
+        return "all"
     return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.0f} min"
 
 

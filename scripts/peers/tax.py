@@ -29,9 +29,13 @@ def read(path):
 class Taxes:
     """Rates per thread over those of `sequential` on one thread, each ratio inside a block."""
 
-    def __init__(self, document):
+    def __init__(self, document, codec):
         self.rates = defaultdict(dict)
+        # `tax` searches at one beam width; of a document with more, the narrowest.
+        self.ef = min((row["ef"] for row in document["rows"] if row.get("ef")), default=None)
         for row in document["rows"]:
+            if row.get("codec", codec) != codec or row.get("ef") not in (None, self.ef):
+                continue
             op = row["ops"].get("insert" if row["workload"] == INSERTS else "search")
             if op:
                 self.rates[row["workload"], row["strategy"], row["threads"]][row["block"]] = op["per_second"]
@@ -50,9 +54,14 @@ class Taxes:
         return curves.spread(curves.Ratio(ours[block] / threads / theirs[block]) for block in sorted(ours) if theirs.get(block))
 
 
-def section(document, instructions):
-    """The table, with `instructions` as scripts/instructions counts them."""
-    taxes, rows = Taxes(document), []
+def sections(document, instructions):
+    """A table for each codec, with `instructions` as scripts/instructions counts them."""
+    for codec in document["run"]["config"]["codec"].split(","):
+        yield section(document, codec, instructions)
+
+
+def section(document, codec, instructions):
+    taxes, rows = Taxes(document, codec), []
     for strategy, threads in taxes.lines():
         ratios = {what: taxes.ratio(workload, base, strategy, threads) for workload, base, what in MEASURES}
         floor = table.TAX_FLOORS.get(strategy)
@@ -67,20 +76,20 @@ def section(document, instructions):
             ]
         )
     head = ["strategy", "threads", *(what for _, _, what in MEASURES), "floor", "met", "instructions of a search"]
-    return "\n".join([f"### Tax: {described(document)}", "", NOTE, "", *grid(head, rows)])
+    return "\n".join([f"### Tax: {described(document, codec, taxes.ef)}", "", NOTE, "", *grid(head, rows)])
 
 
 NOTE = (
     "Rate per thread by that of `sequential` on one thread, in the same block: median (least-most), and what is missing to 1. Searches beside a"
     " writer are held against searches of `sequential` without one; the writer has a thread of its own, so with as many workers as cores it takes"
-    " time from them. The floor is for each of the three. Instructions: of a search on one thread, beside `sequential`, as valgrind counts them."
+    " time from them. The floor is for each of the three. Instructions: of a search on one thread, beside `sequential`, with f32, as valgrind counts them."
 )
 
 
-def described(document):
+def described(document, codec, ef):
     run = document["run"]
     config, dataset = run["config"], run["dataset"]
-    return f"{dataset['name']}, {config['codec']}, {config['blocks']} blocks of {config['seconds']:g} s"
+    return f"{dataset['name']}, {codec}, ef {ef}, {config['blocks']} blocks of {config['seconds']:g} s"
 
 
 def cell(ratio):

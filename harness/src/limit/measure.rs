@@ -74,8 +74,9 @@ impl Crew<'_> {
             .windows(1, |window, worker, turn| chase(set, Walk::new(&lists[worker], window).row(0), turn))?;
         let stream =
             self.windows(1, |_, worker, turn| stream(set, share(set.rows(), worker, threads), turn))?;
-        let rate = |paces: &Vec<Pace>| -> f64 {
-            paces.iter().map(|pace| set.row_bytes() as f64 / pace.nanoseconds()).sum()
+        // Bytes per nanosecond are GB per second.
+        let rate = |window: &Vec<Pace>| -> f64 {
+            window.iter().map(|pace| set.row_bytes() as f64 / pace.nanoseconds()).sum()
         };
         Ok(Point {
             rows: shape.rows,
@@ -83,10 +84,10 @@ impl Crew<'_> {
             row_bytes: set.row_bytes(),
             threads,
             oversubscribed,
-            gather_ns: Spread::of(gather.iter().map(mean)),
+            gather_ns: Spread::of(gather.iter().map(|window| mean(window))),
             gather_gb_per_second: Spread::of(gather.iter().map(rate)),
             lines_ahead: ahead * set.lines(),
-            chase_ns: Spread::of(chase.iter().map(mean)),
+            chase_ns: Spread::of(chase.iter().map(|window| mean(window))),
             sequential_gb_per_second: Spread::of(stream.iter().map(rate)),
             tainted: Noise::now().since(&before, oversubscribed).into_iter().chain(self.unpinned).collect(),
         })
@@ -103,7 +104,7 @@ impl Crew<'_> {
             })?;
             tried.push((ahead, windows));
         }
-        let median = |windows: &[Vec<Pace>]| Spread::of(windows.iter().map(mean)).median;
+        let median = |windows: &[Vec<Pace>]| Spread::of(windows.iter().map(|window| mean(window))).median;
         tried.sort_by(|(_, one), (_, other)| median(one).total_cmp(&median(other)));
         Ok(tried.swap_remove(0))
     }
@@ -123,8 +124,8 @@ impl Crew<'_> {
                 self.stop,
                 || (),
                 // Once in vain: page tables and code come into the caches.
-                |worker| drop(work(window, worker, &Turn::ended(worker))),
-                |turn, ()| work(window, turn.worker, turn),
+                |worker| work(window, worker, &Turn::ended(worker)),
+                |turn, _vain| work(window, turn.worker, turn),
             );
             if done.interrupted {
                 return Err(TruthError::Cancelled.into());
@@ -144,7 +145,7 @@ fn share(rows: usize, worker: usize, workers: usize) -> Range<usize> {
 }
 
 /// Nanoseconds that a thread took for a row, over all threads.
-fn mean(paces: &Vec<Pace>) -> f64 {
+fn mean(paces: &[Pace]) -> f64 {
     paces.iter().map(Pace::nanoseconds).sum::<f64>() / paces.len() as f64
 }
 

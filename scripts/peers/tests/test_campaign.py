@@ -1,3 +1,5 @@
+import contextlib
+import io
 import json
 import os
 import tempfile
@@ -101,9 +103,31 @@ class TimeLeft(unittest.TestCase):
         self.assertEqual(self.left([self.visit(1, "faiss")], done[:1], lambda block: block == 0), 100.0)
 
 
+class Run(WithFolder):
+    def run_for(self, minutes):
+        """The visits of a run, each of which takes no time, and what it said."""
+        made, visited = self.campaign(), []
+        made.find_peers = made.find_configurations = lambda: None
+        made.visit = lambda visit: made.document["visits"].append({"visit": visit, "seconds": visited.append(visit) or 60.0})
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            made.run(minutes)
+        return visited, said.getvalue()
+
+    def test_makes_all_visits_and_says_how_long_is_left(self):
+        visited, said = self.run_for(None)
+        self.assertEqual(len(visited), 16)
+        self.assertIn("about 15 min left", said)
+
+    def test_begins_no_visit_after_its_time(self):
+        visited, said = self.run_for(-1)
+        self.assertEqual(visited, [])
+        self.assertIn("the same command goes on", said)
+
+
 class Limits(WithFolder):
     def setUp(self):
         super().setUp()
+        self.enterContext(contextlib.redirect_stderr(io.StringIO()))
         self.made = self.campaign()
         self.asked = []
         self.made.lab.limit = self.limit

@@ -8,10 +8,11 @@ from peers import tax
 INSTRUCTIONS = {"search::sequential": 1000, "search::slots": 1087}
 
 
-def row(workload, strategy, threads, rate, block=0):
+def row(workload, strategy, threads, rate, block=0, codec="f32"):
     kind = "insert" if workload == "build" else "search"
     ops = {"insert": None, "search": None, kind: {"per_second": rate}}
-    return {"workload": workload, "strategy": strategy, "threads": threads, "block": block, "ops": ops}
+    ef = None if workload == "build" else 64
+    return {"workload": workload, "strategy": strategy, "threads": threads, "block": block, "ops": ops, "codec": codec, "ef": ef}
 
 
 def document(rows):
@@ -20,7 +21,7 @@ def document(rows):
 
 
 def line_of(rows, strategy, threads=1):
-    text = tax.section(document(rows), INSTRUCTIONS)
+    text = tax.section(document(rows), "f32", INSTRUCTIONS)
     return next(line for line in text.splitlines() if line.startswith(f"| {strategy} | {threads} |"))
 
 
@@ -53,7 +54,16 @@ class Ratios(unittest.TestCase):
 
     def test_strategies_have_the_order_of_the_table(self):
         rows = [*self.rows, row("search", "coarse", 1, 900.0), row("search", "fine", 1, 900.0)]
-        self.assertEqual([strategy for strategy, _ in tax.Taxes(document(rows)).lines()], ["fine", "slots", "slots", "coarse"])
+        self.assertEqual([strategy for strategy, _ in tax.Taxes(document(rows), "f32").lines()], ["fine", "slots", "slots", "coarse"])
+
+
+    def test_codecs_are_told_apart(self):
+        other = [row("search", "sequential", 1, 10.0, codec="f16"), row("search", "slots", 1, 5.0, codec="f16")]
+        both = document([*self.rows, *other])
+        both["run"]["config"]["codec"] = "f32,f16"
+        first, second = tax.sections(both, INSTRUCTIONS)
+        self.assertIn("### Tax: sift10k, f32, ef 64, 3 blocks of 0.2 s", first)
+        self.assertIn("| – | 0.500, +50.0 % | – |", second)
 
 
 class File(unittest.TestCase):
