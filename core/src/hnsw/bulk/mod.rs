@@ -51,7 +51,7 @@ use tree::{Forest, Lists};
 /// Fewer rows are inserted one after another: there is nothing to gain.
 const FEWEST: usize = 1_000;
 /// Candidates that a point gets in each of its groups.
-const NEAR: usize = 12;
+pub const NEAR: usize = 12;
 /// The least `alpha` for lists of level 0: with less, lists are shorter than searches want them to be.
 const ALPHA: f32 = 1.1;
 /// Candidates that are considered, the nearest ones: those behind them are hardly ever chosen.
@@ -123,17 +123,17 @@ impl<C: Codec> Plan<'_, C> {
             // SAFETY: the caller reserved the nodes and grew the store; they are published later, and written here once.
             unsafe { self.vectors.write(NodeId::new(first.get() + i as u32), vector) };
         });
-        let (order, chosen) = {
+        let (order, mut lists) = {
             let codes = Codes::new(rows, dim, metric);
             let tiles = Tiles::new();
             let groups = leaves(&codes, &tiles, seed, tick)?;
             let candidates = compare(&codes, &tiles, &groups, tick)?;
             let order = Order::of(&groups, count);
             let chosen = self.choose(first, &codes, &tiles, &order, &candidates, tick)?;
-            (order, chosen)
+            drop((groups, candidates));
+            let lists = self.turn_round(first, &codes, &tiles, &order, &chosen, tick)?;
+            (order, lists)
         };
-        let mut lists = self.turn_round(first, &order, &chosen, tick)?;
-        drop(chosen);
         let limit = self.anchor_limit;
         let forest = tree::grow(&mut lists, order.places[0], limit, (limit / 2).min(self.cap - limit));
         ControlFlow::Continue((order, lists, forest))
@@ -154,30 +154,31 @@ impl<C: Codec> Plan<'_, C> {
         let mut chosen = Chosen { cap, lens: vec![0; count], slots: vec![nothing; count * cap] };
         let chunks = chosen.slots.par_chunks_mut(GRAIN * cap).zip(chosen.lens.par_chunks_mut(GRAIN));
         chunks.zip(order.points.par_chunks(GRAIN)).try_for_each_init(
-            || (Diverse::new(codes), Vec::new()),
+            || (Diverse::default(), Vec::new()),
             |(diverse, points), ((slots, lens), owners)| {
                 with_local(|scratch: &mut Scratch<C>| {
                     for ((slots, len), owner) in slots.chunks_mut(cap).zip(lens).zip(owners) {
                         scratch.visited.begin(count);
                         scratch.visited.insert(NodeId::new(*owner));
                         points.clear();
-                        points.push(*owner);
                         for candidate in &candidates[*owner as usize * FAN * NEAR..][..FAN * NEAR] {
                             // Relaxed [bulk-candidate-read]: written before the pool's join that ended the comparing.
                             let candidate = candidate.load(Ordering::Relaxed);
                             if candidate != NONE && scratch.visited.insert(NodeId::new(candidate)) {
+                                codes.fetch(candidate);
                                 points.push(candidate);
                             }
                         }
                         let node = |point: u32| NodeId::new(first.get() + point);
-                        let alpha = self.alpha;
-                        if let Some(kept) = diverse.choose(codes, tiles, points, CONSIDERED, cap, alpha) {
-                            for (slot, (point, square)) in slots.iter_mut().zip(kept) {
-                                *slot = Candidate::new(codes.distance(square), node(point));
-                                *len += 1;
+                        let choice =
+                            diverse.choose(codes, tiles, *owner, points, CONSIDERED, cap, self.alpha);
+                        if let Some(kept) = choice {
+                            for (slot, near) in slots.iter_mut().zip(kept) {
+                                *slot = Candidate::new(codes.distance(near.square()), node(near.point()));
                             }
+                            *len = kept.len() as u16;
                         } else {
-                            let others = points[1..].iter().map(|point| node(*point));
+                            let others = points.iter().map(|point| node(*point));
                             self.compare_with(node(*owner), others, scratch);
                             *len = self.keep(scratch, slots);
                         }
@@ -225,6 +226,8 @@ impl<C: Codec> Plan<'_, C> {
     fn turn_round(
         &self,
         first: NodeId,
+        codes: &Codes<'_>,
+        tiles: &Tiles,
         order: &Order,
         chosen: &Chosen,
         tick: Tick<'_>,
@@ -234,36 +237,55 @@ impl<C: Codec> Plan<'_, C> {
         let incoming = Incoming::of(first, order, chosen);
         let mut lists = Lists { cap, lens: vec![0; count], slots: vec![Link::NIL; count * cap] };
         let chunks = lists.slots.par_chunks_mut(GRAIN * cap).zip(lists.lens.par_chunks_mut(GRAIN));
-        chunks.enumerate().try_for_each(|(chunk, (slots, lens))| {
-            with_local(|scratch: &mut Scratch<C>| {
-                let mut kept = vec![Candidate::new(0.0, first); cap];
-                let mut all: Vec<Candidate> = Vec::new();
-                for (i, (slots, len)) in slots.chunks_mut(cap).zip(lens.iter_mut()).enumerate() {
-                    let at = chunk * GRAIN + i;
-                    let visited = &mut scratch.visited;
-                    visited.begin(first.index() + count);
-                    let own = &chosen.slots[at * cap..][..chosen.lens[at] as usize];
-                    all.clear();
-                    all.extend(own.iter().copied().chain(incoming.to(at)));
-                    all.retain(|candidate| visited.insert(candidate.node()));
-                    // A list that fits is left as it is: fewer hops, and nothing to compare.
-                    all.sort_unstable();
-                    if all.len() <= cap {
-                        kept[..all.len()].copy_from_slice(&all);
-                        *len = all.len() as u16;
-                    } else {
-                        all.truncate(MOST_LINKS * cap);
-                        let owner = NodeId::new(first.get() + order.points[at]);
-                        self.compare_with(owner, all.iter().map(|candidate| candidate.node()), scratch);
-                        *len = self.keep(scratch, &mut kept);
+        chunks.enumerate().try_for_each_init(
+            || (Diverse::default(), Vec::new()),
+            |(diverse, points), (chunk, (slots, lens))| {
+                with_local(|scratch: &mut Scratch<C>| {
+                    let mut kept = vec![Candidate::new(0.0, first); cap];
+                    let mut all: Vec<Candidate> = Vec::new();
+                    for (i, (slots, len)) in slots.chunks_mut(cap).zip(lens.iter_mut()).enumerate() {
+                        let at = chunk * GRAIN + i;
+                        let visited = &mut scratch.visited;
+                        visited.begin(first.index() + count);
+                        let own = &chosen.slots[at * cap..][..chosen.lens[at] as usize];
+                        all.clear();
+                        all.extend(own.iter().copied().chain(incoming.to(at)));
+                        all.retain(|candidate| visited.insert(candidate.node()));
+                        // A list that fits is left as it is: fewer hops, and nothing to compare.
+                        all.sort_unstable();
+                        if all.len() <= cap {
+                            kept[..all.len()].copy_from_slice(&all);
+                            *len = all.len() as u16;
+                        } else {
+                            all.truncate(MOST_LINKS * cap);
+                            let owner = order.points[at];
+                            points.clear();
+                            points.extend(all.iter().map(|candidate| candidate.node().get() - first.get()));
+                            if let Some(choice) =
+                                diverse.choose(codes, tiles, owner, points, all.len(), cap, self.alpha)
+                            {
+                                for (slot, near) in kept.iter_mut().zip(choice) {
+                                    *slot = Candidate::new(0.0, NodeId::new(first.get() + near.point()));
+                                }
+                                *len = choice.len() as u16;
+                            } else {
+                                let owner = NodeId::new(first.get() + owner);
+                                self.compare_with(
+                                    owner,
+                                    all.iter().map(|candidate| candidate.node()),
+                                    scratch,
+                                );
+                                *len = self.keep(scratch, &mut kept);
+                            }
+                        }
+                        for (slot, kept) in slots.iter_mut().zip(&kept[..*len as usize]) {
+                            *slot = Link::to(NodeId::new(place(kept.node())));
+                        }
                     }
-                    for (slot, kept) in slots.iter_mut().zip(&kept[..*len as usize]) {
-                        *slot = Link::to(NodeId::new(place(kept.node())));
-                    }
-                }
-            });
-            tick(lens.len())
-        })?;
+                });
+                tick(lens.len())
+            },
+        )?;
         ControlFlow::Continue(lists)
     }
 }
