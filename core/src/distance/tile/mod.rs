@@ -35,7 +35,6 @@ struct Group([[u8; 4]; COLUMNS]);
 pub struct Panels {
     /// Groups of a panel: a quarter of the components.
     depth: usize,
-    columns: usize,
     groups: Vec<Group>,
     /// The part of the distance that depends on the column alone; large for the columns that fill the last panel.
     terms: Vec<i32>,
@@ -68,33 +67,44 @@ pub fn term(codes: &[u8]) -> i32 {
 impl Panels {
     /// No columns, for codes of `dim` components.
     pub fn new(dim: usize) -> Self {
-        Panels { depth: words(dim), columns: 0, groups: Vec::new(), terms: Vec::new() }
+        Panels { depth: words(dim), groups: Vec::new(), terms: Vec::new() }
     }
 
-    /// Removes all columns.
-    pub fn clear(&mut self) {
-        self.columns = 0;
+    /// Makes codes the columns, each code at most [`MAX_CODE`], given with the [`term`] of each column.
+    pub fn fill<'c>(&mut self, mut columns: impl Iterator<Item = (&'c [u8], i32)>) {
         self.groups.clear();
         self.terms.clear();
+        let mut lanes: [&[u8]; COLUMNS] = [&[]; COLUMNS];
+        loop {
+            let mut count = 0;
+            // Far, and still far after a kernel has subtracted what it computes of zeros, which is nothing.
+            let mut terms = [i32::MAX; COLUMNS];
+            for (codes, term) in columns.by_ref().take(COLUMNS) {
+                (lanes[count], terms[count]) = (codes, term);
+                count += 1;
+            }
+            if count == 0 {
+                return;
+            }
+            self.add_panel(&lanes[..count]);
+            self.terms.extend_from_slice(&terms);
+        }
     }
 
-    /// Adds a column of codes, each at most [`MAX_CODE`], of which the [`term`] is known.
-    pub fn push(&mut self, codes: &[u8], term: i32) {
-        let lane = self.columns % COLUMNS;
-        if lane == 0 {
-            self.groups.resize(self.groups.len() + self.depth, Group([[0; 4]; COLUMNS]));
-            // Far, and still far after a kernel has subtracted what it computes of zeros, which is nothing.
-            self.terms.resize(self.terms.len() + COLUMNS, i32::MAX);
-        }
-        let panel = self.groups.len() - self.depth;
-        let groups = &mut self.groups[panel..];
-        let (fours, rest) = codes.as_chunks::<4>();
-        groups.iter_mut().zip(fours).for_each(|(group, four)| group.0[lane] = *four);
-        if let Some(group) = groups.get_mut(fours.len()) {
-            group.0[lane][..rest.len()].copy_from_slice(rest);
-        }
-        self.terms[self.columns] = term;
-        self.columns += 1;
+    /// Group by group, so that each is written once and as a whole.
+    fn add_panel(&mut self, lanes: &[&[u8]]) {
+        let whole = lanes[0].len() / 4;
+        self.groups.extend((0..self.depth).map(|g| {
+            let mut group = Group([[0; 4]; COLUMNS]);
+            for (four, codes) in group.0.iter_mut().zip(lanes) {
+                if g < whole {
+                    four.copy_from_slice(&codes[4 * g..][..4]);
+                } else {
+                    four[..codes.len() - 4 * g].copy_from_slice(&codes[4 * g..]);
+                }
+            }
+            group
+        }));
     }
 }
 
@@ -248,18 +258,40 @@ fn keep_least(found: &mut Vec<u64>, k: usize) {
     }
 }
 
-/// The `k`-th least of the minima: so many keys at least are not above it. Compares all with all, which registers do faster
-/// than any order of fewer comparisons.
+/// A bound that `k` keys at least are not above: that many of the minima are not. Compares all with all, which registers do
+/// faster than any order of fewer comparisons. Small `k` are content with the bounds that half of the lanes offer: each of
+/// these has a rank, so the least that will do is hardly above the best.
 #[inline(always)]
 fn bound(minima: &Minima, k: usize) -> i32 {
-    let mut below = [0; LANES];
-    for minimum in minima {
-        below.iter_mut().zip(minima).for_each(|(below, other)| *below += i32::from(minimum < other));
-    }
-    let least = below.iter().zip(minima).filter(|(below, _)| **below < k as i32);
-    let bound = least.fold(i32::MIN, |bound, (_, minimum)| bound.max(*minimum));
+    let bound = match k <= COLUMNS {
+        true => least_of_rank::<COLUMNS>(minima, k),
+        false => least_of_rank::<LANES>(minima, k),
+    };
     // No key that counts is as large as that of a column that is not there.
     bound.min(i32::MAX - 1)
+}
+
+/// The least of the first `OFFERED` minima that `k` of all minima are not above.
+#[inline(always)]
+fn least_of_rank<const OFFERED: usize>(minima: &Minima, k: usize) -> i32 {
+    let (offered, _) = minima.split_at(OFFERED);
+    let mut ranks = [0i32; OFFERED];
+    for minimum in minima {
+        ranks.iter_mut().zip(offered).for_each(|(rank, bound)| *rank += i32::from(minimum <= bound));
+    }
+    let bounds = ranks.iter().zip(offered);
+    bounds.fold(i32::MAX, |least, (rank, bound)| if *rank >= k as i32 { least.min(*bound) } else { least })
+}
+
+/// Appends pairs of the keys of 64 columns at most that `near` has a bit for. `first` is the column of the first key.
+#[inline(always)]
+fn push_near(keys: &[i32], mut near: u64, first: u32, found: &mut Vec<u64>) {
+    found.reserve(near.count_ones() as usize);
+    while near != 0 {
+        let at = near.trailing_zeros();
+        near &= near - 1;
+        found.push(pair(keys[at as usize], first + at));
+    }
 }
 
 /// Safe, but as the others to be a kernel.

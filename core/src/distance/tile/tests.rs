@@ -16,7 +16,7 @@ fn packed(rows: &[Vec<u8>], columns: &[Vec<u8>]) -> (Vec<i32>, Panels) {
     let mut words_of_rows = vec![0; rows.len() * words(dim)];
     words_of_rows.chunks_mut(words(dim)).zip(rows).for_each(|(row, codes)| pack_row(codes, row));
     let mut panels = Panels::new(dim);
-    columns.iter().for_each(|codes| panels.push(codes, term(codes)));
+    panels.fill(columns.iter().map(|codes| (&codes[..], term(codes))));
     (words_of_rows, panels)
 }
 

@@ -1,6 +1,6 @@
 //! The kernels for AVX-512 with VNNI and for AVX2.
 
-use super::{COLUMNS, Group, LANES, Minima, bound, pair, square};
+use super::{COLUMNS, Group, LANES, Minima, bound, push_near, square};
 use core::arch::x86_64::*;
 
 /// # Safety
@@ -105,13 +105,11 @@ pub unsafe fn near_avx512(keys: &[i32], k: usize, minima: &mut Minima, first: u3
         _mm512_storeu_si512(lanes.cast(), least[0]);
         _mm512_storeu_si512(lanes.add(COLUMNS).cast(), least[1]);
         let limit = _mm512_set1_epi32(bound(minima, k));
-        for (i, panel) in keys.chunks_exact(COLUMNS).enumerate() {
-            let mut near = _mm512_cmple_epi32_mask(load(panel), limit);
-            while near != 0 {
-                let lane = near.trailing_zeros();
-                near &= near - 1;
-                found.push(pair(panel[lane as usize], first + (i * COLUMNS) as u32 + lane));
-            }
+        for (i, keys) in keys.chunks(64).enumerate() {
+            let panels = keys.chunks_exact(COLUMNS).map(|panel| _mm512_cmple_epi32_mask(load(panel), limit));
+            // One branch for 64 keys, not one for each panel: hits come as they like.
+            let near = panels.rev().fold(0, |near, panel| near << COLUMNS | u64::from(panel));
+            push_near(keys, near, first + i as u32 * 64, found);
         }
     }
 }
@@ -165,14 +163,13 @@ pub unsafe fn near_avx2(keys: &[i32], k: usize, minima: &mut Minima, first: u32,
             _mm256_storeu_si256(minima.as_mut_ptr().add(i * HALF).cast(), least);
         }
         let limit = _mm256_set1_epi32(bound(minima, k));
-        for (i, half) in keys.chunks_exact(HALF).enumerate() {
-            let far = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(load(half), limit)));
-            let mut near = !far & 0xff;
-            while near != 0 {
-                let lane = near.trailing_zeros();
-                near &= near - 1;
-                found.push(pair(half[lane as usize], first + (i * HALF) as u32 + lane));
-            }
+        for (i, keys) in keys.chunks(64).enumerate() {
+            let halves = keys.chunks_exact(HALF).map(|half| {
+                let far = _mm256_cmpgt_epi32(load(half), limit);
+                !_mm256_movemask_ps(_mm256_castsi256_ps(far)) as u64 & 0xff
+            });
+            let near = halves.rev().fold(0, |near, half| near << HALF | half);
+            push_near(keys, near, first + i as u32 * 64, found);
         }
     }
 }

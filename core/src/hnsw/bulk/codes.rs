@@ -20,6 +20,7 @@ pub(super) struct Codes<'r> {
     rows: &'r [f32],
     dim: usize,
     metric: Metric,
+    tiles: Tiles,
     codes: Vec<u8>,
     /// What [`term`] says of each vector.
     terms: Vec<i32>,
@@ -30,7 +31,7 @@ pub(super) struct Codes<'r> {
 impl<'r> Codes<'r> {
     /// Codes for the rows of a row-major array. All components have one scale, so that distances of codes follow Euclidean
     /// distances (of unit vectors, for the cosine metric); each has an origin of its own, its mean.
-    pub fn new(rows: &'r [f32], dim: usize, metric: Metric) -> Self {
+    pub fn new(rows: &'r [f32], dim: usize, metric: Metric, tiles: Tiles) -> Self {
         let count = rows.len() / dim;
         let length = |row: &[f32]| match metric {
             Metric::Cosine => row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt() as f32,
@@ -76,7 +77,12 @@ impl<'r> Codes<'r> {
             // The square of the distance of unit vectors is twice the cosine distance.
             Metric::Cosine => 0.5 / (step * step),
         };
-        Codes { rows, dim, metric, codes, terms, unit }
+        Codes { rows, dim, metric, tiles, codes, terms, unit }
+    }
+
+    /// The kernels that compare them.
+    pub fn tiles(&self) -> &Tiles {
+        &self.tiles
     }
 
     pub fn len(&self) -> usize {
@@ -122,7 +128,7 @@ impl<'r> Codes<'r> {
 
     /// Codes made for the vectors of a group.
     pub fn local<'g>(&self, rows: &'g [f32]) -> Codes<'g> {
-        Codes::new(rows, self.dim, self.metric)
+        Codes::new(rows, self.dim, self.metric, self.tiles)
     }
 
     /// Makes points rows of a tile.
@@ -136,19 +142,12 @@ impl<'r> Codes<'r> {
 
     /// Makes points the columns of a tile.
     pub fn columns(&self, points: impl Iterator<Item = u32>, panels: &mut Panels) {
-        panels.clear();
-        points.for_each(|point| panels.push(self.of(point), self.terms[point as usize]));
+        panels.fill(points.map(|point| (self.of(point), self.terms[point as usize])));
     }
 
     /// The squared distances of codes of a point and others.
-    pub fn squares(
-        &self,
-        tiles: &Tiles,
-        from: u32,
-        others: impl ExactSizeIterator<Item = u32>,
-        squares: &mut Vec<i32>,
-    ) {
-        tiles.squares(self.of(from), others.map(|other| self.of(other)), squares);
+    pub fn squares(&self, from: u32, others: impl ExactSizeIterator<Item = u32>, squares: &mut Vec<i32>) {
+        self.tiles.squares(self.of(from), others.map(|other| self.of(other)), squares);
     }
 
     /// Fetches the codes of a point into the cache.

@@ -1,7 +1,6 @@
 //! A diverse choice of candidates by code.
 
 use super::codes::Codes;
-use crate::distance::tile::Tiles;
 
 /// A point and its squared distance from the owner, in one word that sorts by distance. Ties go by the number of the point,
 /// which does not depend on the order in which candidates were found.
@@ -37,7 +36,6 @@ impl Diverse {
     pub fn choose(
         &mut self,
         codes: &Codes<'_>,
-        tiles: &Tiles,
         owner: u32,
         others: &[u32],
         considered: usize,
@@ -45,7 +43,7 @@ impl Diverse {
         alpha: f32,
     ) -> Option<&[Near]> {
         let Diverse { squares, waiting, kept } = self;
-        codes.squares(tiles, owner, others.iter().copied(), squares);
+        codes.squares(owner, others.iter().copied(), squares);
         waiting.clear();
         waiting.extend(squares.iter().zip(others).map(|(square, point)| Near::new(*square, *point)));
         if waiting.len() > considered {
@@ -63,7 +61,7 @@ impl Diverse {
                 break;
             }
             waiting.remove(0);
-            codes.squares(tiles, next.point(), waiting.iter().map(|near| near.point()), squares);
+            codes.squares(next.point(), waiting.iter().map(|near| near.point()), squares);
             let mut squares = squares.iter();
             waiting.retain(|near| {
                 squares.next().is_some_and(|apart| alpha * *apart as f32 >= near.square() as f32)
