@@ -1,7 +1,7 @@
 //! Vectors in 7-bit codes, for one use: to find near ones quickly.
 
-use crate::distance::Metric;
-use crate::distance::tile::{MAX_CODE, Panels, pack_row, words};
+use crate::distance::tile::{MAX_CODE, Panels, Tiles, pack_row, term, words};
+use crate::distance::{Metric, prefetch};
 use crate::mix::mix;
 use rayon::prelude::*;
 
@@ -20,7 +20,10 @@ pub(super) struct Codes<'r> {
     rows: &'r [f32],
     dim: usize,
     metric: Metric,
+    tiles: Tiles,
     codes: Vec<u8>,
+    /// What [`term`] says of each vector.
+    terms: Vec<i32>,
     /// A squared distance of codes in units of the metric.
     unit: f32,
 }
@@ -28,7 +31,7 @@ pub(super) struct Codes<'r> {
 impl<'r> Codes<'r> {
     /// Codes for the rows of a row-major array. All components have one scale, so that distances of codes follow Euclidean
     /// distances (of unit vectors, for the cosine metric); each has an origin of its own, its mean.
-    pub fn new(rows: &'r [f32], dim: usize, metric: Metric) -> Self {
+    pub fn new(rows: &'r [f32], dim: usize, metric: Metric, tiles: Tiles) -> Self {
         let count = rows.len() / dim;
         let length = |row: &[f32]| match metric {
             Metric::Cosine => row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt() as f32,
@@ -56,15 +59,17 @@ impl<'r> Codes<'r> {
         let half = f32::from(MAX_CODE) / 2.0;
         // From a range of nothing nothing can be told, and any step will do.
         let step = if *range > 1e-30 { half / *range } else { 1.0 };
-        let mut codes = vec![0; rows.len()];
-        codes.par_chunks_mut(GRAIN * dim).zip(rows.par_chunks(GRAIN * dim)).for_each(|(codes, rows)| {
-            for (codes, row) in codes.chunks_mut(dim).zip(rows.chunks(dim)) {
+        let (mut codes, mut terms) = (vec![0; rows.len()], vec![0; count]);
+        let chunks = codes.par_chunks_mut(GRAIN * dim).zip(terms.par_chunks_mut(GRAIN));
+        chunks.zip(rows.par_chunks(GRAIN * dim)).for_each(|((codes, terms), rows)| {
+            for ((codes, term_of), row) in codes.chunks_mut(dim).zip(terms).zip(rows.chunks(dim)) {
                 let scale = 1.0 / length(row);
                 for ((code, x), mean) in codes.iter_mut().zip(row).zip(&mean) {
                     // Rounds; the conversion cuts off, at 0 too.
                     let value = (x * scale - mean) * step + half + 0.5;
                     *code = value.min(f32::from(MAX_CODE)) as u8;
                 }
+                *term_of = term(codes);
             }
         });
         let unit = match metric {
@@ -72,7 +77,12 @@ impl<'r> Codes<'r> {
             // The square of the distance of unit vectors is twice the cosine distance.
             Metric::Cosine => 0.5 / (step * step),
         };
-        Codes { rows, dim, metric, codes, unit }
+        Codes { rows, dim, metric, tiles, codes, terms, unit }
+    }
+
+    /// The kernels that compare them.
+    pub fn tiles(&self) -> &Tiles {
+        &self.tiles
     }
 
     pub fn len(&self) -> usize {
@@ -118,7 +128,7 @@ impl<'r> Codes<'r> {
 
     /// Codes made for the vectors of a group.
     pub fn local<'g>(&self, rows: &'g [f32]) -> Codes<'g> {
-        Codes::new(rows, self.dim, self.metric)
+        Codes::new(rows, self.dim, self.metric, self.tiles)
     }
 
     /// Makes points rows of a tile.
@@ -132,8 +142,18 @@ impl<'r> Codes<'r> {
 
     /// Makes points the columns of a tile.
     pub fn columns(&self, points: impl Iterator<Item = u32>, panels: &mut Panels) {
-        panels.clear();
-        points.for_each(|point| panels.push(self.of(point)));
+        panels.fill(points.map(|point| (self.of(point), self.terms[point as usize])));
+    }
+
+    /// The squared distances of codes of a point and others.
+    pub fn squares(&self, from: u32, others: impl ExactSizeIterator<Item = u32>, squares: &mut Vec<i32>) {
+        self.tiles.squares(self.of(from), others.map(|other| self.of(other)), squares);
+    }
+
+    /// Fetches the codes of a point into the cache.
+    pub fn fetch(&self, point: u32) {
+        // More lines than these the machine fetches ahead by itself.
+        self.of(point).chunks(64).take(2).for_each(|line| prefetch(line.as_ptr()));
     }
 
     /// No columns yet.

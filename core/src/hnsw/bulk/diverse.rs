@@ -1,65 +1,72 @@
-//! A diverse choice of candidates by code: all distances that the choice may ask for, in one tile.
+//! A diverse choice of candidates by code.
 
 use super::codes::Codes;
-use crate::distance::tile::{Panels, Tiles};
+
+/// A point and its squared distance from the owner, in one word that sorts by distance. Ties go by the number of the point,
+/// which does not depend on the order in which candidates were found.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Near(u64);
+
+impl Near {
+    fn new(square: i32, point: u32) -> Near {
+        Near(u64::from(square as u32) << 32 | u64::from(point))
+    }
+
+    pub fn square(self) -> i32 {
+        (self.0 >> 32) as i32
+    }
+
+    pub fn point(self) -> u32 {
+        self.0 as u32
+    }
+}
 
 /// Work space of [`Diverse::choose`].
+#[derive(Default)]
 pub(super) struct Diverse {
-    panels: Panels,
-    rows: Vec<i32>,
-    keys: Vec<i32>,
-    /// Squared distance from the owner, and column, of the candidates that are considered.
-    sorted: Vec<(i32, usize)>,
-    /// Where in `sorted` the kept ones are.
-    kept: Vec<usize>,
+    squares: Vec<i32>,
+    /// Candidates that none of the kept ones crowds out, nearest first.
+    waiting: Vec<Near>,
+    kept: Vec<Near>,
 }
 
 impl Diverse {
-    pub fn new(codes: &Codes<'_>) -> Self {
-        let panels = codes.panels();
-        Diverse { panels, rows: Vec::new(), keys: Vec::new(), sorted: Vec::new(), kept: Vec::new() }
-    }
-
-    /// Of `points`, the first of which is the owner, those of the `considered` nearest that are nearer to the owner than to
-    /// any taken before them, by less than a factor of `alpha`: at most `limit`, nearest first, with their squared distances
-    /// from the owner. None if codes cannot tell these distances.
-    pub fn choose<'s>(
-        &'s mut self,
+    /// Of `others`, those of the `considered` nearest to `owner` that are nearer to it than to any taken before them, by less
+    /// than a factor of `alpha`: at most `limit`, nearest first. None if codes cannot tell these distances.
+    pub fn choose(
+        &mut self,
         codes: &Codes<'_>,
-        tiles: &Tiles,
-        points: &'s [u32],
+        owner: u32,
+        others: &[u32],
         considered: usize,
         limit: usize,
         alpha: f32,
-    ) -> Option<impl Iterator<Item = (u32, i32)> + 's> {
-        let Diverse { panels, rows, keys, sorted, kept } = self;
-        codes.columns(points.iter().copied(), panels);
-        codes.rows(points[..1].iter().copied(), rows);
-        tiles.keys(rows, panels, keys);
-        // The distance from itself is 0, so its key is minus the part that is missing in all of its row.
-        sorted.clear();
-        sorted.extend((1..points.len()).map(|column| (keys[column] - keys[0], column)));
-        // Ties go by the number of the point, which does not depend on the order of candidates.
-        sorted.sort_unstable_by_key(|(square, column)| (*square, points[*column]));
-        sorted.truncate(considered);
-        if !sorted.last().is_some_and(|(square, _)| codes.clear(*square)) {
+    ) -> Option<&[Near]> {
+        let Diverse { squares, waiting, kept } = self;
+        codes.squares(owner, others.iter().copied(), squares);
+        waiting.clear();
+        waiting.extend(squares.iter().zip(others).map(|(square, point)| Near::new(*square, *point)));
+        if waiting.len() > considered {
+            waiting.select_nth_unstable(considered - 1);
+            waiting.truncate(considered);
+        }
+        waiting.sort_unstable();
+        if !waiting.last().is_some_and(|farthest| codes.clear(farthest.square())) {
             return None;
         }
-        rows.clear();
-        codes.rows(sorted.iter().map(|(_, column)| points[*column]), rows);
-        tiles.keys(rows, panels, keys);
-        let width = keys.len() / sorted.len();
         kept.clear();
-        for (i, (square, column)) in sorted.iter().enumerate() {
+        while let Some(next) = waiting.first().copied() {
+            kept.push(next);
             if kept.len() == limit {
                 break;
             }
-            let row = &keys[i * width..][..width];
-            let apart = |other: &usize| (row[sorted[*other].1] - row[*column]) as f32;
-            if !kept.iter().any(|other| alpha * apart(other) < *square as f32) {
-                kept.push(i);
-            }
+            waiting.remove(0);
+            codes.squares(next.point(), waiting.iter().map(|near| near.point()), squares);
+            let mut squares = squares.iter();
+            waiting.retain(|near| {
+                squares.next().is_some_and(|apart| alpha * *apart as f32 >= near.square() as f32)
+            });
         }
-        Some(kept.iter().map(|i| (points[sorted[*i].1], sorted[*i].0)))
+        Some(kept)
     }
 }

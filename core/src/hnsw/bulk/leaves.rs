@@ -6,19 +6,19 @@
 //! Clustering-Based Graphs for Large Scale Approximate Nearest Neighbor Search", 2019.)
 
 use super::codes::Codes;
-use crate::distance::tile::{TileScratch, Tiles};
+use crate::distance::tile::TileScratch;
 use crate::mix::mix;
 use core::ops::ControlFlow;
 use rayon::prelude::*;
 
 /// Groups that each point joins.
-pub(super) const FAN: usize = 12;
+pub(super) const FAN: usize = 10;
 /// The most leaders: finding the nearest takes time in proportion. Beyond, groups are larger at first, and are split.
 const MOST_LEADERS: usize = 8192;
 /// Points of a group on average.
-const MEAN: usize = 768;
+const MEAN: usize = 512;
 /// The most points of a group.
-const MOST: usize = 1536;
+const MOST: usize = 1024;
 /// Points that one thread assigns at a time.
 const GRAIN: usize = 512;
 /// Splits of a group before it is cut wherever it may be: copies of one point cannot be told apart.
@@ -35,7 +35,6 @@ pub(super) fn point(slot: Slot) -> u32 {
 /// The groups: one for all if they are few, else every point is in [`FAN`] of them.
 pub(super) fn leaves(
     codes: &Codes<'_>,
-    tiles: &Tiles,
     seed: u64,
     tick: impl Fn(usize) -> ControlFlow<()> + Sync,
 ) -> ControlFlow<(), Vec<Vec<Slot>>> {
@@ -54,7 +53,7 @@ pub(super) fn leaves(
             let points = nearest.len() / FAN;
             let first = (chunk * GRAIN) as u32;
             codes.rows((0..points as u32).map(|i| first + i), rows);
-            tiles.nearest(rows, &panels, FAN, None, scratch, |row, found| {
+            codes.tiles().nearest(rows, &panels, FAN, None, scratch, |row, found| {
                 nearest[row * FAN..][..FAN].copy_from_slice(found);
             });
             tick(points)
@@ -68,21 +67,14 @@ pub(super) fn leaves(
     }
     let small = groups.into_par_iter().enumerate().map(|(i, group)| {
         let mut parts = Vec::new();
-        split(codes, tiles, group, seed ^ mix(i as u64), 0, &mut parts);
+        split(codes, group, seed ^ mix(i as u64), 0, &mut parts);
         parts
     });
     ControlFlow::Continue(small.flatten_iter().collect())
 }
 
 /// Splits a group until no part is too large.
-fn split(
-    codes: &Codes<'_>,
-    tiles: &Tiles,
-    group: Vec<Slot>,
-    seed: u64,
-    splits: usize,
-    parts: &mut Vec<Vec<Slot>>,
-) {
+fn split(codes: &Codes<'_>, group: Vec<Slot>, seed: u64, splits: usize, parts: &mut Vec<Vec<Slot>>) {
     if group.len() <= MOST {
         parts.push(group);
         return;
@@ -104,11 +96,11 @@ fn split(
         local.rows(0..group.len() as u32, &mut rows);
     }
     let mut halves = vec![Vec::new(); leaders.len()];
-    tiles.nearest(&rows, &panels, 1, None, &mut TileScratch::default(), |row, found| {
+    codes.tiles().nearest(&rows, &panels, 1, None, &mut TileScratch::default(), |row, found| {
         halves[found[0] as usize].push(group[row]);
     });
     for (i, half) in halves.into_iter().enumerate() {
-        split(codes, tiles, half, seed ^ mix(i as u64 + 1), splits + 1, parts);
+        split(codes, half, seed ^ mix(i as u64 + 1), splits + 1, parts);
     }
 }
 

@@ -51,7 +51,7 @@ use tree::{Forest, Lists};
 /// Fewer rows are inserted one after another: there is nothing to gain.
 const FEWEST: usize = 1_000;
 /// Candidates that a point gets in each of its groups.
-const NEAR: usize = 12;
+const NEAR: usize = 10;
 /// The least `alpha` for lists of level 0: with less, lists are shorter than searches want them to be.
 const ALPHA: f32 = 1.1;
 /// Candidates that are considered, the nearest ones: those behind them are hardly ever chosen.
@@ -100,6 +100,14 @@ impl Chosen {
     }
 }
 
+/// Work space of a choice.
+#[derive(Default)]
+struct Chooser {
+    diverse: Diverse,
+    /// The points to choose from.
+    others: Vec<u32>,
+}
+
 /// Told of the work done, in points; says whether to go on. (Behind a pointer, and the plan apart from the graph, so that the
 /// plan is compiled once per codec.)
 type Tick<'a> = &'a (dyn Fn(usize) -> ControlFlow<()> + Sync);
@@ -108,6 +116,8 @@ type Tick<'a> = &'a (dyn Fn(usize) -> ControlFlow<()> + Sync);
 struct Plan<'a, C: Codec> {
     config: &'a IndexConfig,
     vectors: &'a Vectors<C>,
+    /// The node of point 0.
+    first: NodeId,
     /// The most links, and the most anchors, of a list on level 0.
     cap: usize,
     anchor_limit: usize,
@@ -116,24 +126,24 @@ struct Plan<'a, C: Codec> {
 
 impl<C: Codec> Plan<'_, C> {
     /// Steps 1 to 6.
-    fn lists(&self, first: NodeId, rows: &[f32], tick: Tick<'_>) -> ControlFlow<(), (Order, Lists, Forest)> {
+    fn lists(&self, rows: &[f32], tick: Tick<'_>) -> ControlFlow<(), (Order, Lists, Forest)> {
         let IndexConfig { dim, metric, seed, .. } = *self.config;
         let count = rows.len() / dim;
         rows.par_chunks_exact(dim).with_min_len(GRAIN).enumerate().for_each(|(i, vector)| {
             // SAFETY: the caller reserved the nodes and grew the store; they are published later, and written here once.
-            unsafe { self.vectors.write(NodeId::new(first.get() + i as u32), vector) };
+            unsafe { self.vectors.write(NodeId::new(self.first.get() + i as u32), vector) };
         });
-        let (order, chosen) = {
-            let codes = Codes::new(rows, dim, metric);
-            let tiles = Tiles::new();
-            let groups = leaves(&codes, &tiles, seed, tick)?;
-            let candidates = compare(&codes, &tiles, &groups, tick)?;
+        let (order, mut lists) = {
+            let codes = Codes::new(rows, dim, metric, Tiles::new());
+            let groups = leaves(&codes, seed, tick)?;
+            let candidates = compare(&codes, &groups, tick)?;
             let order = Order::of(&groups, count);
-            let chosen = self.choose(first, &codes, &tiles, &order, &candidates, tick)?;
-            (order, chosen)
+            drop(groups);
+            let chosen = self.choose(&codes, &order, &candidates, tick)?;
+            drop(candidates);
+            let lists = self.turn_round(&codes, &order, &chosen, tick)?;
+            (order, lists)
         };
-        let mut lists = self.turn_round(first, &order, &chosen, tick)?;
-        drop(chosen);
         let limit = self.anchor_limit;
         let forest = tree::grow(&mut lists, order.places[0], limit, (limit / 2).min(self.cap - limit));
         ControlFlow::Continue((order, lists, forest))
@@ -142,51 +152,62 @@ impl<C: Codec> Plan<'_, C> {
     /// Step 4: for each point, in `order`, a diverse choice of its candidates.
     fn choose(
         &self,
-        first: NodeId,
         codes: &Codes<'_>,
-        tiles: &Tiles,
         order: &Order,
         candidates: &[AtomicU32],
         tick: Tick<'_>,
     ) -> ControlFlow<(), Chosen> {
         let (count, cap) = (order.points.len(), self.cap);
-        let nothing = Candidate::new(0.0, first);
+        let nothing = Candidate::new(0.0, self.first);
         let mut chosen = Chosen { cap, lens: vec![0; count], slots: vec![nothing; count * cap] };
         let chunks = chosen.slots.par_chunks_mut(GRAIN * cap).zip(chosen.lens.par_chunks_mut(GRAIN));
         chunks.zip(order.points.par_chunks(GRAIN)).try_for_each_init(
-            || (Diverse::new(codes), Vec::new()),
-            |(diverse, points), ((slots, lens), owners)| {
+            Chooser::default,
+            |chooser, ((slots, lens), owners)| {
                 with_local(|scratch: &mut Scratch<C>| {
                     for ((slots, len), owner) in slots.chunks_mut(cap).zip(lens).zip(owners) {
-                        scratch.visited.begin(count);
-                        scratch.visited.insert(NodeId::new(*owner));
-                        points.clear();
-                        points.push(*owner);
+                        let visited = &mut scratch.visited;
+                        visited.begin(count);
+                        visited.insert(NodeId::new(*owner));
+                        chooser.others.clear();
                         for candidate in &candidates[*owner as usize * FAN * NEAR..][..FAN * NEAR] {
                             // Relaxed [bulk-candidate-read]: written before the pool's join that ended the comparing.
                             let candidate = candidate.load(Ordering::Relaxed);
-                            if candidate != NONE && scratch.visited.insert(NodeId::new(candidate)) {
-                                points.push(candidate);
+                            if candidate != NONE && visited.insert(NodeId::new(candidate)) {
+                                codes.fetch(candidate);
+                                chooser.others.push(candidate);
                             }
                         }
-                        let node = |point: u32| NodeId::new(first.get() + point);
-                        let alpha = self.alpha;
-                        if let Some(kept) = diverse.choose(codes, tiles, points, CONSIDERED, cap, alpha) {
-                            for (slot, (point, square)) in slots.iter_mut().zip(kept) {
-                                *slot = Candidate::new(codes.distance(square), node(point));
-                                *len += 1;
-                            }
-                        } else {
-                            let others = points[1..].iter().map(|point| node(*point));
-                            self.compare_with(node(*owner), others, scratch);
-                            *len = self.keep(scratch, slots);
-                        }
+                        *len = self.pick(codes, *owner, CONSIDERED, chooser, scratch, slots);
                     }
                 });
                 tick(owners.len())
             },
         )?;
         ControlFlow::Continue(chosen)
+    }
+
+    /// Writes a diverse choice of the `considered` nearest of the chooser's points to the front of `slots`, and returns how
+    /// many those are. Goes by code, or by the codec's own distances, and among all, where codes cannot tell.
+    fn pick(
+        &self,
+        codes: &Codes<'_>,
+        owner: u32,
+        considered: usize,
+        chooser: &mut Chooser,
+        scratch: &mut Scratch<C>,
+        slots: &mut [Candidate],
+    ) -> u16 {
+        let Chooser { diverse, others } = chooser;
+        let node = |point: u32| NodeId::new(self.first.get() + point);
+        let Some(kept) = diverse.choose(codes, owner, others, considered, slots.len(), self.alpha) else {
+            self.compare_with(node(owner), others.iter().map(|point| node(*point)), scratch);
+            return self.keep(scratch, slots);
+        };
+        for (slot, near) in slots.iter_mut().zip(kept) {
+            *slot = Candidate::new(codes.distance(near.square()), node(near.point()));
+        }
+        kept.len() as u16
     }
 
     /// Makes candidates of `nodes`, by their distances from `owner`.
@@ -224,41 +245,40 @@ impl<C: Codec> Plan<'_, C> {
     /// Step 5: the lists as they will be, in `order`; their targets are places.
     fn turn_round(
         &self,
-        first: NodeId,
+        codes: &Codes<'_>,
         order: &Order,
         chosen: &Chosen,
         tick: Tick<'_>,
     ) -> ControlFlow<(), Lists> {
         let (count, cap) = (order.points.len(), self.cap);
-        let place = |node: NodeId| order.places[node.index() - first.index()];
-        let incoming = Incoming::of(first, order, chosen);
+        let point = |node: NodeId| node.get() - self.first.get();
+        let incoming = Incoming::of(self.first, order, chosen);
         let mut lists = Lists { cap, lens: vec![0; count], slots: vec![Link::NIL; count * cap] };
         let chunks = lists.slots.par_chunks_mut(GRAIN * cap).zip(lists.lens.par_chunks_mut(GRAIN));
-        chunks.enumerate().try_for_each(|(chunk, (slots, lens))| {
+        let work = || (Chooser::default(), Vec::new(), vec![Candidate::new(0.0, self.first); cap]);
+        chunks.enumerate().try_for_each_init(work, |(chooser, all, kept), (chunk, (slots, lens))| {
             with_local(|scratch: &mut Scratch<C>| {
-                let mut kept = vec![Candidate::new(0.0, first); cap];
-                let mut all: Vec<Candidate> = Vec::new();
                 for (i, (slots, len)) in slots.chunks_mut(cap).zip(lens.iter_mut()).enumerate() {
                     let at = chunk * GRAIN + i;
                     let visited = &mut scratch.visited;
-                    visited.begin(first.index() + count);
+                    visited.begin(self.first.index() + count);
                     let own = &chosen.slots[at * cap..][..chosen.lens[at] as usize];
                     all.clear();
                     all.extend(own.iter().copied().chain(incoming.to(at)));
                     all.retain(|candidate| visited.insert(candidate.node()));
-                    // A list that fits is left as it is: fewer hops, and nothing to compare.
                     all.sort_unstable();
                     if all.len() <= cap {
-                        kept[..all.len()].copy_from_slice(&all);
+                        // A list that fits is left as it is: fewer hops, and nothing to compare.
+                        kept[..all.len()].copy_from_slice(all);
                         *len = all.len() as u16;
                     } else {
                         all.truncate(MOST_LINKS * cap);
-                        let owner = NodeId::new(first.get() + order.points[at]);
-                        self.compare_with(owner, all.iter().map(|candidate| candidate.node()), scratch);
-                        *len = self.keep(scratch, &mut kept);
+                        chooser.others.clear();
+                        chooser.others.extend(all.iter().map(|candidate| point(candidate.node())));
+                        *len = self.pick(codes, order.points[at], all.len(), chooser, scratch, kept);
                     }
                     for (slot, kept) in slots.iter_mut().zip(&kept[..*len as usize]) {
-                        *slot = Link::to(NodeId::new(place(kept.node())));
+                        *slot = Link::to(NodeId::new(order.places[point(kept.node()) as usize]));
                     }
                 }
             });
@@ -273,9 +293,9 @@ impl<G: Graph, C: Codec> Index<G, C> {
     /// empty: then the graph is built as a whole, from groups of near rows. Row `i` becomes node `first + i`, where `first` is
     /// returned. The graph depends on the rows and the seed only, whatever the strategy and the number of threads.
     ///
-    /// Nothing of it is visible before the end. Memory that is needed meanwhile, beyond the index itself: about `dim + 620 + 16 m`
-    /// bytes per row. An index that is not empty, few rows, and rows under [`Metric::InnerProduct`] go through
-    /// [`Index::insert_batch`].
+    /// Nothing of it is visible before the end. Memory that is needed meanwhile, beyond the index itself: about
+    /// `dim + 480 + 16 m` bytes per row, or at most `dim + 30 + 40 m` if that is more. An index that is not empty, few rows,
+    /// and rows under [`Metric::InnerProduct`] go through [`Index::insert_batch`].
     ///
     /// `progress` is called with the amount of work done so far, in rows, from any thread and in no particular order; when it
     /// breaks early enough nothing is inserted.
@@ -303,11 +323,12 @@ impl<G: Graph, C: Codec> Index<G, C> {
         let plan = Plan {
             config: &self.config,
             vectors: &self.vectors,
+            first,
             cap: self.graph_config().cap(0),
             anchor_limit: self.anchor_limit(),
             alpha: self.alpha().max(ALPHA),
         };
-        match plan.lists(first, rows, &tick) {
+        match plan.lists(rows, &tick) {
             ControlFlow::Break(()) => Err(BatchError::Stopped { done: 0 }),
             ControlFlow::Continue((order, lists, forest)) => {
                 self.install(first, rows, &order, &lists, &forest);
@@ -407,12 +428,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
 }
 
 /// Step 3: the candidates of each point, [`NEAR`] for each of its slots.
-fn compare(
-    codes: &Codes<'_>,
-    tiles: &Tiles,
-    groups: &[Vec<Slot>],
-    tick: Tick<'_>,
-) -> ControlFlow<(), Vec<AtomicU32>> {
+fn compare(codes: &Codes<'_>, groups: &[Vec<Slot>], tick: Tick<'_>) -> ControlFlow<(), Vec<AtomicU32>> {
     let size = codes.len() * FAN * NEAR;
     let candidates: Vec<AtomicU32> = (0..size).into_par_iter().map(|_| AtomicU32::new(NONE)).collect();
     groups.par_iter().with_max_len(1).try_for_each_init(
@@ -429,7 +445,7 @@ fn compare(
                 local.columns(0..group.len() as u32, panels);
                 local.rows(0..group.len() as u32, rows);
             }
-            tiles.nearest(rows, panels, NEAR, Some(0), scratch, |row, found| {
+            codes.tiles().nearest(rows, panels, NEAR, Some(0), scratch, |row, found| {
                 let slots = &candidates[group[row] as usize * NEAR..][..found.len()];
                 for (slot, column) in slots.iter().zip(found) {
                     // Relaxed [bulk-candidate]: no one else writes this one, and the pool's join orders it before readers.
