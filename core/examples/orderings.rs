@@ -2,7 +2,8 @@
 //! it is weakened. All of it is read from the source text. `scripts/orderings` runs this.
 //!
 //! Ends with exit code 1 when the text contradicts itself: two sites of one name, a partner or a weakened site that is not
-//! there.
+//! there; and when a stronger ordering is not accounted for: an access without a site, a site without a partner, a weaker
+//! ordering that neither a model nor a reason rules out.
 
 #[path = "../src/sync/scan.rs"]
 mod scan;
@@ -19,7 +20,8 @@ fn main() -> ExitCode {
     // The text that the scanner is tested with is no code.
     sites.retain(|site| site.file != "core/src/sync/scan.rs");
     let proofs: Vec<Proof> = sources.iter().flat_map(|(file, text)| proofs(file, text)).collect();
-    let faults = faults(&sites, &proofs);
+    let mut faults = faults(&sites, &proofs);
+    faults.extend(without_site(&sources, &sites));
     faults.iter().for_each(|fault| eprintln!("error: {fault}"));
     print!("{}", document(&sources, &sites, &proofs));
     if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -28,14 +30,17 @@ fn main() -> ExitCode {
 /// A test that fails unless a model fails with the ordering of this site weakened.
 struct Proof {
     site: String,
+    to: Ordering,
     file: String,
     test: String,
 }
 
-/// The tests of a file that weaken a site: those that call `expect_weak("site", …)`, and the rows `test: "site" …;` of a
-/// macro that does. A test that expects `expect_weak` itself to refuse is none.
+/// The tests of a file that weaken a site: those that call `expect_weak("site", Relaxed, …)`, and the rows
+/// `test: "site" Relaxed, …;` of a macro that does; the ordering may be missing there if the macro names one. A test that
+/// expects `expect_weak` itself to refuse is none.
 fn proofs(file: &str, text: &str) -> Vec<Proof> {
     let by_macro = text.contains("expect_weak($");
+    let of_macro = text.split_once("expect_weak($site, ").and_then(|(_, to)| first_ordering(to));
     let mut proofs = Vec::new();
     let (mut test, mut refused) = (String::new(), false);
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
@@ -49,12 +54,42 @@ fn proofs(file: &str, text: &str) -> Vec<Proof> {
         let call = line.split_once("expect_weak(\"").map(|(_, site)| (test.as_str(), site));
         let row = line.split_once(": \"").filter(|(test, _)| by_macro && is_identifier(test));
         if let Some((test, site)) = call.filter(|_| !refused).or(row)
-            && let Some((site, _)) = site.split_once('"')
+            && let Some((site, to)) = site.split_once('"')
+            && let Some(to) = first_ordering(to.trim_start_matches([',', ' '])).or(of_macro)
         {
-            proofs.push(Proof { site: site.into(), file: file.into(), test: test.into() });
+            proofs.push(Proof { site: site.into(), to, file: file.into(), test: test.into() });
         }
     }
     proofs
+}
+
+/// The ordering whose name the text begins with.
+fn first_ordering(text: &str) -> Option<Ordering> {
+    scan::ordering(text.trim_start_matches("Ordering::").split(|c: char| !c.is_ascii_alphabetic()).next()?)
+}
+
+/// The orderings of which each must be shown to be too weak. What is weaker still need not be. For a fence, `Relaxed` is none.
+fn next_weaker(than: Ordering) -> &'static [Ordering] {
+    use Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+    match than {
+        SeqCst => &[AcqRel, Relaxed],
+        AcqRel => &[Acquire, Release],
+        Acquire | Release => &[Relaxed],
+        _ => &[],
+    }
+}
+
+/// The weaker orderings that no model has shown to be too weak.
+fn not_shown(site: &Site, proofs: &[Proof]) -> Vec<Ordering> {
+    let shown = |to: Ordering| proofs.iter().any(|proof| proof.site == site.name && proof.to == to);
+    next_weaker(site.ordering).iter().copied().filter(|&to| !shown(to)).collect()
+}
+
+const NO_MODEL: &str = "No model: ";
+
+/// Why no model can show that a site needs its ordering.
+fn reason(site: &Site) -> Option<&str> {
+    site.why.split_once(NO_MODEL).map(|(_, reason)| reason)
 }
 
 /// What makes the document wrong.
@@ -70,11 +105,45 @@ fn faults(sites: &[Site], proofs: &[Proof]) -> Vec<String> {
             faults.push(format!("{site}: its partner [{partner}] does not exist"));
         }
     }
+    for site in sites.iter().filter(|site| site.ordering != Ordering::Relaxed) {
+        if partners(&site.why).0.is_empty() {
+            faults.push(format!("{site}: its comment does not say what it pairs with"));
+        }
+        match (not_shown(site, proofs).as_slice(), reason(site)) {
+            ([], None) | ([_, ..], Some(_)) => (),
+            (missing, None) => faults.push(format!(
+                "{site}: no model fails with {missing:?}; write one, or a weaker ordering, or why not: `{NO_MODEL}…`"
+            )),
+            ([], Some(_)) => faults.push(format!("{site}: has a model and says why it has none")),
+        }
+    }
     for proof in proofs.iter().filter(|proof| !names.contains(&proof.site)) {
         faults.push(format!(
             "{} weakens [{}], which does not exist, in {}",
             proof.test, proof.site, proof.file
         ));
+    }
+    faults
+}
+
+/// The accesses of libraries and program that are stronger than Relaxed and have no site. The facade and its backends are no
+/// users of the facade.
+fn without_site(sources: &BTreeMap<String, String>, sites: &[Site]) -> Vec<String> {
+    const STRONGER: [&str; 4] =
+        ["Ordering::Acquire", "Ordering::Release", "Ordering::AcqRel", "Ordering::SeqCst"];
+    let mut faults = Vec::new();
+    for (file, text) in sources {
+        if file.starts_with("core/src/sync/") || file.contains("/tests/") || file.ends_with("tests.rs") {
+            continue;
+        }
+        let code = text.lines().take_while(|line| *line != "mod tests {");
+        for (number, line) in (1..).zip(code) {
+            let has_site =
+                || sites.iter().any(|s| s.file == *file && (s.line..=s.last_line).contains(&number));
+            if !line.trim().starts_with("//") && STRONGER.iter().any(|o| line.contains(o)) && !has_site() {
+                faults.push(format!("{file}:{number}: an access without a site: {}", line.trim()));
+            }
+        }
     }
     faults
 }
@@ -102,12 +171,16 @@ fn partners(why: &str) -> (Vec<String>, &str) {
 
 fn document(sources: &BTreeMap<String, String>, sites: &[Site], proofs: &[Proof]) -> String {
     let needed = |site: &&Site| site.ordering != Ordering::Relaxed;
-    let shown = |site: &&Site| proofs.iter().any(|proof| proof.site == site.name);
     let (in_tests, in_libraries): (Vec<&Site>, Vec<&Site>) =
         sites.iter().partition(|site| is_test(sources, site));
     let strong = in_libraries.iter().copied().filter(needed).count();
-    let missing: Vec<&Site> =
-        in_libraries.iter().copied().filter(needed).filter(|site| !shown(site)).collect();
+    let unaccounted = |site: &&Site| reason(site).is_none() && !not_shown(site, proofs).is_empty();
+    let missing: Vec<&Site> = sites.iter().filter(unaccounted).collect();
+    let excused: Vec<&Site> = sites.iter().filter(|site| reason(site).is_some()).collect();
+    let among = |part: &[&Site]| {
+        part.iter().filter(|site| in_libraries.iter().any(|other| other.name == site.name)).count()
+    };
+    let (unshown, reasoned) = (among(&missing), among(&excused));
 
     let mut text = String::new();
     let out = &mut text;
@@ -115,21 +188,24 @@ fn document(sources: &BTreeMap<String, String>, sites: &[Site], proofs: &[Proof]
         out,
         "# Memory orderings\n\n\
          Generated from the source by `scripts/orderings`; do not edit. Search the source for `[site]` to get to the code.\n\n\
-         Each atomic access has a comment that names its ordering, its site and its partner. *Shown by* is a test that \
-         weakens this one site and passes only if a model then fails (`scripts/loom TEST` runs it). A Relaxed access cannot \
-         be weakened; its comment says why nothing depends on its order.\n\n\
+         Each atomic access has a comment that names its ordering, its site and its partner. *Too weak, shown by* gives for \
+         each weaker ordering the tests that put it in place of this one and pass only if a model then fails \
+         (`scripts/loom TEST` runs one). An AcqRel is weakened to either half, a SeqCst fence to AcqRel and to none at all. A \
+         Relaxed access cannot be weakened; its comment says why nothing depends on its order. `scripts/orderings --check` \
+         fails if a weaker ordering has neither a model nor a reason.\n\n\
          | | sites |\n|---|---:|\n\
          | in the libraries and the program | {} |\n| of these Relaxed | {} |\n| of these stronger | {strong} |\n\
-         | stronger, shown to be needed | {} |\n| stronger, not yet shown | {} |\n| in protocols that only tests have | {} |\n",
+         | stronger, shown to be needed | {} |\n| stronger, not yet shown | {unshown} |\n\
+         | stronger, cannot be shown by a model | {reasoned} |\n\
+         | in protocols that only tests have | {} |\n",
         in_libraries.len(),
         in_libraries.len() - strong,
-        strong - missing.len(),
-        missing.len(),
+        strong - unshown - reasoned,
         in_tests.len(),
     );
     let _ = write!(out, "\n## Not yet shown to be needed: {}\n", missing.len());
     if missing.is_empty() {
-        let _ = write!(out, "\nNone: each ordering that could be weaker has a model that needs it.\n");
+        let _ = write!(out, "\nNone.\n");
     } else {
         let _ = write!(
             out,
@@ -140,13 +216,26 @@ fn document(sources: &BTreeMap<String, String>, sites: &[Site], proofs: &[Proof]
             let _ = writeln!(out, "| `{}` | {} | {} |", site.name, ordering(site), place(sources, site));
         }
     }
+    let _ = write!(
+        out,
+        "\n## Cannot be shown by a model: {}\n\n\
+         The orderings inside `crossbeam-epoch`, `arc-swap` and `parking_lot` are not listed: they are no sites of this \
+         workspace. The models use the first as it is, and stand-ins for the others.\n\n\
+         | site | ordering | where | because |\n|---|---|---|---|\n",
+        excused.len()
+    );
+    for site in excused {
+        let why = cell(reason(site).unwrap_or_default());
+        let _ = writeln!(out, "| `{}` | {} | {} | {why} |", site.name, ordering(site), place(sources, site));
+    }
     for (title, part) in [("Sites", in_libraries), ("Protocols that only tests have", in_tests)] {
         let _ = write!(
             out,
-            "\n## {title}\n\n| site | where | ordering | partner | what it orders | shown by |\n|---|---|---|---|---|---|\n"
+            "\n## {title}\n\n| site | where | ordering | partner | what it orders | too weak, shown by |\n|---|---|---|---|---|---|\n"
         );
         for site in part {
             let why = site.why.split(" SAFETY:").next().unwrap_or_default();
+            let why = why.split(NO_MODEL).next().unwrap_or_default();
             let (partners, orders) = partners(why);
             let partners: Vec<String> = partners.iter().map(|name| format!("`{name}`")).collect();
             let _ = writeln!(
@@ -168,19 +257,25 @@ fn ordering(site: &Site) -> String {
     format!("{:?}{}", site.ordering, if site.on_failure { " on failure" } else { "" })
 }
 
-/// The tests that show that a site needs its ordering, or why there is none.
+/// For each weaker ordering the tests that show it to be too weak, or why there is none.
 fn proof(site: &Site, proofs: &[Proof]) -> String {
-    let mut files: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut orderings: BTreeMap<String, BTreeMap<&str, Vec<String>>> = BTreeMap::new();
     for proof in proofs.iter().filter(|proof| proof.site == site.name) {
+        let files = orderings.entry(format!("{:?}", proof.to)).or_default();
         files.entry(&proof.file).or_default().push(format!("`{}`", proof.test));
     }
-    match (files.is_empty(), site.ordering) {
+    match (orderings.is_empty(), site.ordering) {
         (true, Ordering::Relaxed) => "already the weakest".into(),
+        (true, _) if reason(site).is_some() => "cannot be shown by a model".into(),
         (true, _) => "not yet shown".into(),
         (false, _) => {
-            let all: Vec<String> =
-                files.iter().map(|(file, tests)| format!("{} in {}", tests.join(", "), link(file))).collect();
-            all.join("; ")
+            let tests = |files: BTreeMap<&str, Vec<String>>| {
+                let in_files =
+                    files.iter().map(|(file, tests)| format!("{} in {}", tests.join(", "), link(file)));
+                in_files.collect::<Vec<_>>().join("; ")
+            };
+            let all = orderings.into_iter().map(|(to, files)| format!("{to}: {}", tests(files)));
+            all.collect::<Vec<_>>().join("<br>")
         }
     }
 }

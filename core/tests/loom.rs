@@ -315,7 +315,7 @@ fn store_buffering() {
     let flags = Arc::new([AtomicU32::new(0), AtomicU32::new(0)]);
     let look = |flags: &[AtomicU32; 2], me: usize| {
         flags[me].store(1, Ordering::Relaxed);
-        // SeqCst fence [model-announce]: pairs with itself; the store above before the load below.
+        // SeqCst fence [model-announce]: pairs with SeqCst [model-announce]; the store above before the load below.
         fence(Ordering::SeqCst);
         flags[1 - me].load(Ordering::Relaxed)
     };
@@ -351,6 +351,8 @@ mod weakened {
         segment_install: "segment-install" Relaxed, 2, segments, "Causality violation";
         segment_read: "segment-read" Relaxed, 2, segments, "Causality violation";
         segment_probe: "segment-probe" Relaxed, 2, segments, "row not allocated";
+        tell: "model-tell" Relaxed, 2, segments, "row not allocated";
+        told: "model-told" Relaxed, 2, segments, "row not allocated";
         row_tell: "model-row-tell" Relaxed, None, vectors, "Causality violation";
         row_told: "model-row-told" Relaxed, None, vectors, "Causality violation";
         published_store: "published-store" Relaxed, None, published, "Causality violation";

@@ -7,7 +7,7 @@ use hnsw_core::graph::{
 };
 use hnsw_core::sync::cell::UnsafeCell;
 use hnsw_core::sync::model::{expect_weak, model};
-use hnsw_core::sync::{Arc, Ordering, thread};
+use hnsw_core::sync::{Arc, Ordering, epoch, thread};
 use hnsw_strategies::LockFree;
 
 /// The last one is there to have blocks allocated before a model begins.
@@ -176,6 +176,52 @@ fn free_list() {
     assert_eq!(world.links(base(2)), [Link::to(node(0))]);
 }
 
+/// Proves: a thread that takes a free block while another one puts blocks on the free list gets a whole one, and leaves the
+/// others on the list. Failing, it would mean for a user: two nodes share one list.
+fn free_list_in_use() {
+    let world = world(|_| 0);
+    for id in [1, 2] {
+        world.append(base(0), id);
+        world.append(base(1), id);
+    }
+    world.graph.quiesce();
+    // Takes two of the four free blocks, and puts others on the garbage chain.
+    world.append(base(0), 0);
+    let taker = spawn(&world, |world| world.append(base(2), 0));
+    world.graph.quiesce();
+    taker.join().unwrap();
+    world.append(base(1), 0);
+    let [zero, one, two] = [0, 1, 2].map(|id| Link::to(node(id)));
+    assert_eq!(
+        [0, 1, 2].map(|id| world.links(base(id))),
+        [vec![one, two, zero], vec![one, two, zero], vec![zero]]
+    );
+}
+
+/// Proves: garbage that one thread has made and another one hands over is not freed while a reader may still meet it: it was
+/// unlinked before it was handed over, for readers too. Failing, it would mean for a user: a search follows the links of another
+/// node.
+fn garbage_of_another() {
+    let world = world(|_| 0);
+    world.append(base(0), 1);
+    let writer = spawn(&world, |world| {
+        world.append(base(0), 2);
+        // Frees what has been handed over, if no one can meet it.
+        epoch::pin().flush();
+    });
+    world.graph.quiesce();
+    {
+        let view = world.graph.read();
+        let mut buf = LinkBuf::new();
+        let met = view.links(base(0), &mut buf);
+        assert_eq!(met[0], Link::to(node(1)));
+        // Another access of the session, at which the model may run the writer to its end.
+        view.entry();
+    }
+    writer.join().unwrap();
+    assert_eq!(world.links(base(0)), [Link::to(node(1)), Link::to(node(2))]);
+}
+
 /// Proves: of two threads that raise the entry point the higher one wins, and a search that starts there finds the
 /// row and the lists of the node. Failing, it would mean for a user: the top of the graph is lost, or a search
 /// starts at a node that leads nowhere.
@@ -255,6 +301,16 @@ fn free_blocks_go_to_one_taker() {
 }
 
 #[test]
+fn free_blocks_are_taken_while_others_come() {
+    model(2, "lockfree: free against take from a list in use", free_list_in_use);
+}
+
+#[test]
+fn garbage_of_another_waits_for_readers() {
+    model(2, "lockfree: rewrite against hand over and read", garbage_of_another);
+}
+
+#[test]
 fn the_highest_entry_wins_and_leads_on() {
     model(2, "lockfree: raise against raise against search", entry);
 }
@@ -286,6 +342,8 @@ mod weakened {
         node_state: "node-state", publication;
         free_push: "free-push", free_list;
         free_head: "free-head", free_list;
+        free_again: "free-again", free_list_in_use;
+        garbage_push: "garbage-push", garbage_of_another;
         entry_found: "entry-found", founding;
         entry_raise: "entry-raise", entry;
         entry_read: "entry-read", entry;

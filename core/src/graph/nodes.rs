@@ -14,6 +14,7 @@
 //!
 //! # Synchronisation
 //! - `node-publish` (Release) with `node-state` (Acquire): whoever sees a node live sees its lists and its row.
+//! - `node-tombstone` (Release) with `node-state` (Acquire): whoever sees a node removed sees that nodes are being removed.
 //! - `count-take` (Release) with `count-read` (Acquire): whoever sees an id below `count` finds its byte allocated.
 //! - `tower-push` (Release) with `tower-head` (Acquire): whoever finds a tower sees its content and all towers behind it
 //!   (pushes are read-modify-writes, so each continues the release sequence of those before).
@@ -186,7 +187,8 @@ impl Nodes {
         if node.index() >= self.count() {
             return NodeState::Free;
         }
-        // Acquire [node-state]: pairs with Release [node-publish]; the lists and the row of a live node.
+        // Acquire [node-state]: pairs with Release [node-publish] and [node-tombstone]; the lists and the row of a live node,
+        // and the flag that a removal sets before.
         match self.bytes.get(node.index()).load(Ordering::Acquire) & STATE_MASK {
             0 => NodeState::Free,
             1 => NodeState::Reserved,
@@ -223,11 +225,11 @@ impl Nodes {
         if self.state(node) != NodeState::Live {
             return false;
         }
-        // Release [removed-set]: pairs with Acquire [removed-read]; set before the state, so that whoever finds it unset
-        // began before the removal took effect.
-        self.removed.store(true, Ordering::Release);
+        // Relaxed [removed-set]: `node-tombstone` orders it before the state.
+        self.removed.store(true, Ordering::Relaxed);
         let level = self.level(node);
-        // Release [node-tombstone]: orders the flag before the state.
+        // Release [node-tombstone]: pairs with Acquire [node-state]; the flag, so that whoever has seen the removal finds it
+        // set.
         // Relaxed on failure [node-tombstone-lost]: another thread removed it first; nothing is read.
         self.bytes
             .get(node.index())
@@ -243,8 +245,9 @@ impl Nodes {
     /// False only if no node is a tombstone.
     #[inline]
     pub fn may_have_tombstones(&self) -> bool {
-        // Acquire [removed-read]: pairs with Release [removed-set].
-        self.removed.load(Ordering::Acquire)
+        // Relaxed [removed-read]: who knows of a removal, because it asked for the state or was told by the one who removed,
+        // finds the flag set: that came first. Nothing is read because of the flag that it would have to order.
+        self.removed.load(Ordering::Relaxed)
     }
 
     /// Bytes per category: `(levels_bytes, slack_bytes, fixed_bytes)`.

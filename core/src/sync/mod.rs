@@ -7,8 +7,9 @@
 //! |---|---|---|
 //! | none | `std`, `parking_lot`, `crossbeam-epoch`, `arc-swap` | running |
 //! | `hnsw_loom` | `loom` | exhausting the interleavings and reorderings of small models |
+//! | `hnsw_shuttle` | those for running, and `shuttle` | many schedules of a whole index |
 //!
-//! The cfg is set through `RUSTFLAGS` by `scripts/loom`, never by a cargo feature.
+//! The cfg is set through `RUSTFLAGS` by `scripts/loom` and `scripts/shuttle`, never by a cargo feature.
 //!
 //! Every atomic access is preceded by a comment of the form `// Release [site-name]: …`, which names the ordering, the
 //! site, its partner and what is ordered. Site names are unique in the workspace; `docs/orderings.md` lists them and the
@@ -21,7 +22,11 @@
 mod loom;
 #[cfg(any(test, hnsw_loom))]
 mod scan;
+#[cfg(hnsw_shuttle)]
+mod shuttle;
+// The other backend takes parts of it.
 #[cfg(not(hnsw_loom))]
+#[cfg_attr(hnsw_shuttle, allow(unused_imports))]
 mod std;
 
 #[cfg(hnsw_loom)]
@@ -31,7 +36,9 @@ pub mod site;
 
 #[cfg(hnsw_loom)]
 pub use self::loom::*;
-#[cfg(not(hnsw_loom))]
+#[cfg(hnsw_shuttle)]
+pub use self::shuttle::*;
+#[cfg(not(any(hnsw_loom, hnsw_shuttle)))]
 pub use self::std::*;
 
 pub use ::std::sync::atomic::Ordering;

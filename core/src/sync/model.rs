@@ -24,6 +24,9 @@ const EXPLORED: &str = "model explored ";
 pub(super) const WEAKENS: &str = "model weakens ";
 pub(super) const REACHED: &str = "model reached weakened ";
 
+/// The least bound on preemptions, for a longer search than usual; `scripts/loom --long` sets it.
+const AT_LEAST: &str = "HNSW_LOOM_AT_LEAST";
+
 /// Set in a process that is expected to fail.
 const CHILD: &str = "HNSW_EXPECT_FAILURE";
 
@@ -31,7 +34,8 @@ const CHILD: &str = "HNSW_EXPECT_FAILURE";
 const DEADLINE: Duration = Duration::from_secs(240);
 
 /// Runs all executions of `f` that switch away from a running thread at most `preemptions` times (`None`: any number),
-/// and prints how many those were. Returns that number. `LOOM_MAX_PREEMPTIONS` overrules the bound.
+/// and prints how many those were. Returns that number. `HNSW_LOOM_AT_LEAST` raises a bound, `LOOM_MAX_PREEMPTIONS` overrules
+/// all.
 ///
 /// # Panics
 /// When an execution panics, races, deadlocks or leaks, and when there was only one: then nothing was explored.
@@ -41,7 +45,10 @@ pub fn model(
     f: impl Fn() + Send + Sync + 'static,
 ) -> usize {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(preemptions.into());
+    let at_least =
+        std::env::var(AT_LEAST).ok().map(|least| least.parse().expect("HNSW_LOOM_AT_LEAST is a number"));
+    let bound = preemptions.into().map(|bound: usize| bound.max(at_least.unwrap_or(0)));
+    builder.preemption_bound = builder.preemption_bound.or(bound);
     builder.max_branches = builder.max_branches.max(20_000);
     let executions = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&executions);
@@ -111,6 +118,7 @@ fn fails(test: &str, body: impl FnOnce()) -> String {
     let output = Command::new(std::env::current_exe().expect("this program has a path"))
         .args([test, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"])
         .env(CHILD, "1")
+        .env_remove(AT_LEAST)
         .env("RUST_BACKTRACE", "0")
         .output()
         .expect("this program can start itself");

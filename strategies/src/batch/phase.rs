@@ -49,7 +49,7 @@ impl Phase {
     /// Whether no one has thawed lists since.
     #[inline(always)]
     pub(super) fn still(&self, frozen: Frozen) -> bool {
-        // Acquire [batch-still-fence]: pairs with Release [batch-thaw-fence].
+        // Acquire [batch-still-fence]: pairs with Release [batch-thaw-fence]; the thaw before a slot that was read.
         fence(Ordering::Acquire);
         // Relaxed [batch-still]: the fence above orders it after the slots that were read.
         self.0.load(Ordering::Relaxed) == frozen.0

@@ -191,7 +191,7 @@ impl Edit for Write<'_> {
             // Release [block-swap]: pairs with Acquire [block-read], [block-edit] and [block-again]; the new block,
             // and the rows and lists of all nodes that it leads to, which this thread wrote or acquired. The value
             // is `old` only if no one changed the list: `old` is not used again while this session is pinned.
-            // Acquire on failure [block-again]: as `block-edit`.
+            // Acquire on failure [block-again]: pairs with Release [block-swap], as `block-edit` does.
             match head.compare_exchange(old.bits(), new.bits(), Ordering::Release, Ordering::Acquire) {
                 Ok(_) => {
                     self.linked += units(new) - units(old);

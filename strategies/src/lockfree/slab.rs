@@ -178,7 +178,7 @@ impl Slab {
             let next = self.blocks.next(first).load(Ordering::Relaxed);
             // Relaxed [free-pop]: continues the release sequences of the pushes below it, and publishes nothing of
             // its own.
-            // Acquire on failure [free-again]: as `free-head`.
+            // Acquire on failure [free-again]: pairs with Release [free-push], as `free-head` does.
             match head.compare_exchange(first.bits(), next, Ordering::Relaxed, Ordering::Acquire) {
                 Ok(_) => return Some(first),
                 Err(now) => first = Handle::from_bits(now),
@@ -276,7 +276,9 @@ impl Slab {
         // Relaxed [gathered-reset]: as `gathered-add`.
         at.gathered.store(0, Ordering::Relaxed);
         // Acquire [garbage-take]: pairs with Release [garbage-push]; the records are complete, and their blocks
-        // were unlinked before.
+        // were unlinked before. No model: `crossbeam-epoch` puts a SeqCst fence before it takes over a deferred
+        // call, which would acquire what was pushed as well; but its interface promises no fence, and asks that the
+        // blocks were unlinked before they are handed over.
         let records = Handle::from_bits(at.garbage.swap(Handle::EMPTY.bits(), Ordering::Acquire));
         if records == Handle::EMPTY {
             return;

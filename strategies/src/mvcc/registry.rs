@@ -108,7 +108,7 @@ impl Registry {
     fn grow(last: &Chunk, stamp: u64) -> Result<&Chunk, &Chunk> {
         let new = Box::into_raw(Chunk::new(stamp));
         // Release [registry-grow]: pairs with Acquire [registry-next]; the slots of the chunk.
-        // Acquire on failure [registry-lost]: pairs with the same; the slots of the winner's chunk are read next.
+        // Acquire on failure [registry-lost]: pairs with Release [registry-grow]; the slots of the winner's chunk are read next.
         let won =
             last.next.compare_exchange(core::ptr::null_mut(), new, Ordering::Release, Ordering::Acquire);
         match won {

@@ -1,11 +1,12 @@
 //! Inserts, removals and searches at once (P2, P3, P4, P5). Every call is recorded with the readings of one counter before and
 //! after it; afterwards each answer is checked against what can and what must have been there.
 
+use crate::clock::Clock;
 use crate::support::{Oracle, Random, assert_ordered, assert_whole, index, race};
 use hnsw_core::distance::Metric;
 use hnsw_core::graph::{Graph, NodeId};
 use hnsw_core::hnsw::{Index, IndexConfig, Neighbor};
-use hnsw_core::sync::{AtomicU64, AtomicUsize, Ordering};
+use hnsw_core::sync::{AtomicUsize, Ordering};
 use std::collections::HashMap;
 
 const DIM: usize = 8;
@@ -15,17 +16,6 @@ const ROUNDS: usize = 150;
 /// At least as many as there are nodes.
 const WIDE: usize = 1_024;
 const NARROW: usize = 16;
-
-/// A clock that orders calls: if one returned before another began, its last reading is lower than the other's first.
-struct Clock(AtomicU64);
-
-impl Clock {
-    fn now(&self) -> u64 {
-        // AcqRel [history-clock]: read-modify-writes of one word have one order, which what happened before and after them
-        // keeps; so the readings order calls on all threads.
-        self.0.fetch_add(1, Ordering::AcqRel)
-    }
-}
 
 /// When a node came and went: the reading before and after each call.
 struct Life {
@@ -45,14 +35,14 @@ pub fn searches_agree_with_the_history<G: Graph>() {
     for (seed, metric) in [(1, Metric::L2), (2, Metric::Cosine)] {
         let config = IndexConfig { m: 4, ef_construction: 20, seed, ..IndexConfig::new(DIM, metric) };
         let index = index::<G>(config);
-        let clock = Clock(AtomicU64::new(0));
+        let clock = Clock::default();
         let writing = AtomicUsize::new(WRITERS);
         let logs = race(WRITERS + SEARCHERS, |t| {
             let random = Random(seed * 100 + t as u64);
             if t < WRITERS {
                 let lives = write(&index, &clock, random);
-                // Release [history-done]: pairs with Acquire [history-writing]; nothing but the end of the loops.
-                writing.fetch_sub(1, Ordering::Release);
+                // Relaxed [history-done]: ends loops.
+                writing.fetch_sub(1, Ordering::Relaxed);
                 (lives, Vec::new())
             } else {
                 (HashMap::new(), search(&index, &clock, random, &writing))
@@ -100,8 +90,8 @@ fn search<G: Graph>(
 ) -> Vec<Search> {
     let mut searches = Vec::new();
     loop {
-        // Acquire [history-writing]: pairs with Release [history-done].
-        let last = writing.load(Ordering::Acquire) == 0;
+        // Relaxed [history-writing]: ends a loop.
+        let last = writing.load(Ordering::Relaxed) == 0;
         let query = random.vector(DIM);
         let ef = if searches.len() % 2 == 0 { WIDE } else { NARROW };
         let begin = clock.now();

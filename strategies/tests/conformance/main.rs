@@ -21,6 +21,8 @@
 mod batches;
 mod builds;
 mod bulk;
+#[path = "../models/clock.rs"]
+mod clock;
 mod codecs;
 mod exact;
 mod hard;

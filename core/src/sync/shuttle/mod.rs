@@ -1,0 +1,111 @@
+//! The backend for long random schedules: the running backend, with a point before each access at which `shuttle` may switch
+//! to another thread.
+//!
+//! `shuttle` runs the threads of a test in turn on one system thread. So the primitives can be the real ones, and all layouts
+//! stay as they are. An access that finds the lock taken lets the others run and tries again, so a deadlock shows as a schedule
+//! that does not end.
+//!
+//! It knows nothing of reorderings: orderings are what `hnsw_loom` is for. Outside of [`explore`] this backend is the running one.
+
+mod atomic;
+pub mod epoch;
+mod lock;
+
+pub use self::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+pub use self::lock::{Mutex, RwLock};
+pub use super::std::cell;
+pub use ::std::sync::Arc;
+pub use ::std::sync::atomic::{compiler_fence, fence};
+pub use parking_lot::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
+
+use ::shuttle::scheduler::Scheduler;
+use ::std::cell::Cell;
+
+/// Threads: those of `shuttle`, but for scoped ones, which it does not run.
+pub mod thread {
+    pub use ::shuttle::thread::{JoinHandle, spawn};
+    pub use ::std::thread::scope;
+
+    /// Lets the other threads run.
+    pub fn yield_now() {
+        super::spin_loop();
+    }
+}
+
+thread_local! {
+    /// Inside of [`explore`].
+    static EXPLORES: Cell<bool> = const { Cell::new(false) };
+}
+
+fn explores() -> bool {
+    EXPLORES.get()
+}
+
+/// A point at which another thread may run.
+pub(super) fn point() {
+    if explores() {
+        ::shuttle::sync::atomic::AtomicBool::new(false).load(::std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+/// Lets the other threads run.
+pub fn spin_loop() {
+    if explores() {
+        ::shuttle::thread::yield_now();
+    } else {
+        ::std::hint::spin_loop();
+    }
+}
+
+/// Runs `f` with the schedules of `scheduler`.
+///
+/// # Panics
+/// When `f` does, or a schedule does not end.
+pub fn explore(scheduler: impl Scheduler + 'static, f: impl Fn() + Send + Sync + 'static) {
+    struct Reset;
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            EXPLORES.set(false);
+            epoch::forget();
+        }
+    }
+    let _reset = Reset;
+    let mut config = ::shuttle::Config::new();
+    config.stack_size = 1 << 19;
+    config.max_steps = ::shuttle::MaxSteps::FailAfter(2_000_000);
+    ::shuttle::Runner::new(scheduler, config).run(move || {
+        EXPLORES.set(true);
+        f();
+        EXPLORES.set(false);
+        epoch::forget();
+    });
+}
+
+/// A value that is replaced as a whole while others read it: that of the running backend.
+#[derive(Debug)]
+pub struct Published<T>(super::std::Published<T>);
+
+impl<T> Published<T> {
+    /// With this first value.
+    pub fn new(value: Arc<T>) -> Self {
+        Published(super::std::Published::new(value))
+    }
+
+    /// The newest value.
+    pub fn load(&self) -> Arc<T> {
+        point();
+        self.0.load()
+    }
+
+    /// Reads the newest value.
+    pub fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
+        point();
+        self.0.with(f)
+    }
+
+    /// Replaces the value.
+    pub fn store(&self, value: Arc<T>) {
+        point();
+        self.0.store(value);
+    }
+}
