@@ -46,6 +46,9 @@ fn check<G: Graph + 'static>() {
     let config = IndexConfig { m: 4, ef_construction: 20, ..IndexConfig::new(DIM, Metric::L2) };
     // Leaked: the last owner of an `Arc` would be reported.
     let index: &'static Index<G> = Box::leak(Box::new(Index::new(config).expect("the parameters are sound")));
+    // What is made once in the process, such as the collector of epochs, is made before any thread can race for it: `Once` is
+    // of the standard library.
+    index.insert(&vector(THREADS * INSERTS)).expect("there is room, and the vector is sound");
     let workers: Vec<_> = (0..THREADS).map(|number| thread::spawn(move || work(index, number))).collect();
     for worker in workers {
         let [live, removed] = worker.join().expect("no worker panics");
