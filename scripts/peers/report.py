@@ -1,5 +1,7 @@
 """Tables in Markdown from result files, and their place in a page."""
 
+from collections import Counter
+
 from . import roofline, table
 from .concurrency import mixed, mixed_floors, oversubscribed, oversubscribed_floors, tails
 from .markdown import NOTHING, cell, grid, number, times
@@ -35,8 +37,14 @@ def sections(document):
                 yield searches(results, dataset, group)
         if results.engines(dataset, workload="build"):
             yield builds(results, dataset)
-    for section in (shares, mixed, oversubscribed, tails, noise, missing):
-        yield section(results)
+    yield shares(results)
+    if results.asked("mixed"):
+        yield mixed(results)
+    if results.asked("oversubscribed"):
+        yield oversubscribed(results)
+        yield tails(results)
+    yield noise(results)
+    yield missing(results)
 
 
 def header(document):
@@ -44,8 +52,10 @@ def header(document):
     build = document["build"] or {}
     commit = f"{build.get('git_commit') or 'unknown'}{', changed since' if build.get('git_dirty') else ''}"
     lines = [
+        f"### Run on {', '.join(document['datasets'])}: {', '.join(settings.get('groups') or table.GROUPS)}",
+        "",
         f"Begun {document['started'][:10]} on {machine.get('cpu_model', 'an unknown CPU')}, {machine.get('allowed_cpus') and len(machine['allowed_cpus'])} CPUs"
-        f" ({build.get('isa', '?')}), commit `{commit[:60]}`. {settings['blocks']} blocks; windows of at least {settings['seconds']} s.",
+        f" ({build.get('isa', '?')}), commit `{commit[:60]}`. {measured(document)}; windows of at least {settings['seconds']} s.",
         "",
         f"Peers: M = {table.LIKE['m']}, ef_construction = {table.LIKE['ef_construction']}, k = {table.K}. Ours: the same in `f32`;"
         f" everywhere else {', '.join(f'{name} = {value}' for name, value in table.OWN.items())}, on every data set.",
@@ -60,6 +70,18 @@ def header(document):
     if settings["rows"] or settings["query_count"]:
         lines += ["", f"**Cut data**: {settings['rows'] or 'all'} rows, {settings['query_count'] or 'all'} queries. No figures to quote."]
     return "\n".join(lines)
+
+
+def measured(document):
+    """How many blocks there are. Visits go block by block, so only the last one may lack some, where the time was over."""
+    wanted = document["settings"]["blocks"]
+    visits = [one["visit"] for one in document["visits"]]
+    # Visits for the time of builds are not in all blocks.
+    visits = [one for one in visits if not table.LAB.get(one.get("lab"), {}).get("for_builds")]
+    *earlier, last = sorted(Counter(one.get("block", 0) for one in visits).items()) or [(0, 0)]
+    if earlier and last[1] < earlier[0][1]:
+        return f"{len(earlier)} blocks of {wanted}, and part of one more"
+    return f"{len(earlier) + 1} blocks" if len(earlier) + 1 == wanted else f"{len(earlier) + 1} of {wanted} blocks"
 
 
 # Cells.
@@ -84,7 +106,8 @@ def floors(results):
                     best = results.floor(floor, dataset, threads, peer)
                     reached, by = (times(best[1]), name(best[0])) if best else (NOTHING, NOTHING)
                     rows.append([what, dataset, threads, peer, f"{floor['floor']:.1f}x", reached, by, met(best, floor["floor"])])
-    rows += [*mixed_floors(results), *oversubscribed_floors(results)]
+    rows += mixed_floors(results) if results.asked("mixed") else []
+    rows += oversubscribed_floors(results) if results.asked("oversubscribed") else []
     head = ["what", "data set", "threads", "to", "floor", "reached", "by", "met"]
     note = f"At recall {table.FLOOR_RECALL}, or at the worst of the baseline's recalls; the best of our configurations by median."
     return "\n".join(["### Floors", "", note, "", *grid(head, rows)]) if rows else "### Floors\n\nNothing to say yet."

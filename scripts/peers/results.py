@@ -49,6 +49,10 @@ class Results:
             elif row["workload"] == "build":
                 self.builds[row["dataset"], row["threads"], row["block"], engine(row)].append(row)
 
+    def asked(self, group):
+        """Whether the run was to measure a group."""
+        return group in (self.document["settings"].get("groups") or table.GROUPS)
+
     def is_ours(self, who):
         """Whether an engine is a configuration of ours."""
         return any(is_ours(row) and row["lab"] == who[0] for row in self.rows)

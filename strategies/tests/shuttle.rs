@@ -5,6 +5,7 @@
 //! variable `HNSW_SHUTTLE_SEEDS` asks for more seeds than usual.
 #![cfg(hnsw_shuttle)]
 
+// Written for the conformance tests, which use more of it than this file.
 #[path = "conformance/support.rs"]
 #[allow(dead_code)]
 mod support;

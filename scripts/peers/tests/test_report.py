@@ -82,6 +82,22 @@ class Tables(unittest.TestCase):
         self.document["settings"]["rows"] = 1000
         self.assertIn("No figures to quote", report.tables([self.document]))
 
+    def test_blocks_that_the_time_did_not_suffice_for_are_not_claimed(self):
+        def visits(*counts):
+            return [{"visit": {"block": block, "place": place}} for block, count in enumerate(counts) for place in range(count)]
+
+        builds = {"visit": {"block": 0, "place": 9, "lab": "sq8+f32-like"}}
+        for counts, text in (((4, 4, 4), "3 blocks"), ((4, 4, 3), "2 blocks of 3, and part of one more"), ((4, 4), "2 of 3 blocks")):
+            self.assertEqual(report.measured(made([], visits=[*visits(*counts), builds])), text)
+
+    def test_groups_that_were_not_asked_for_have_no_section(self):
+        self.assertIn("### One writer beside one reader", report.tables([self.document]))
+        self.document["settings"]["groups"] = ["f32"]
+        text = report.tables([self.document])
+        self.assertIn("### Run on set: f32\n", text)
+        for absent in ("### One writer", "### More threads", "### Searches beside", "| 1 writer + 1 reader |"):
+            self.assertNotIn(absent, text)
+
     def test_all_rows_of_a_table_have_all_columns(self):
         for block in report.tables([self.document]).split("\n\n"):
             widths = {line.count("|") for line in block.splitlines() if line.startswith("|")}
