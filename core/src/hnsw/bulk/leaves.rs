@@ -14,7 +14,7 @@ use rayon::prelude::*;
 /// Groups that each point joins.
 pub(super) const FAN: usize = 10;
 /// The most leaders: finding the nearest takes time in proportion. Beyond, groups are larger at first, and are split.
-const MOST_LEADERS: usize = 2048;
+const MOST_LEADERS: usize = 8192;
 /// Points of a group on average.
 const MEAN: usize = 512;
 /// The most points of a group.
