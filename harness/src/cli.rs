@@ -8,6 +8,7 @@
 //! | 130 | stopped by Ctrl-C; what was finished is in the result file |
 
 use crate::capacity::{self, CapacityArgs};
+use crate::churn::{self, ChurnArgs};
 use crate::data::cmd::DataCommand;
 use crate::data::{self, TruthError};
 use crate::limit::{self, LimitArgs};
@@ -47,6 +48,7 @@ struct Cli {
 enum Command {
     Sweep(Box<SweepArgs>),
     Tax(Box<TaxArgs>),
+    Churn(ChurnArgs),
     Report(ReportArgs),
     Plot(PlotArgs),
     Verify(VerifyArgs),
@@ -106,7 +108,7 @@ fn one_line(message: &str) -> String {
 
 fn run(command: &Command) -> Result<ExitCode> {
     let done = ExitCode::SUCCESS;
-    if matches!(command, Command::Sweep(_) | Command::Tax(_) | Command::Data(_)) {
+    if matches!(command, Command::Sweep(_) | Command::Tax(_) | Command::Churn(_) | Command::Data(_)) {
         // A misspelt override must not pass for a measurement of what it names.
         hnsw_core::distance::Isa::from_env()?;
     }
@@ -118,6 +120,10 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Tax(args) => {
             watch_signals()?;
             sweep::run(&args.0, &STOP).map(ended)
+        }
+        Command::Churn(args) => {
+            watch_signals()?;
+            churn::run(args, &STOP, &mut io::stdout().lock()).map(ended)
         }
         Command::Report(args) => report::run(args).map(|()| done),
         Command::Plot(args) => plot::run(args).map(|()| done),

@@ -6,6 +6,7 @@
 //! - [`data`]: data sets: the embedded one, files, generators, exact ground truth.
 //! - [`machine`]: what this machine is, where threads run, when a trial cannot be trusted.
 //! - [`capacity`]: how many vectors fit in how much memory.
+//! - [`churn`]: recall, freshness and garbage while points come and go.
 //! - [`limit`]: how fast memory can be read, which no search can beat.
 //! - [`alloc`]: bytes allocated, bytes resident.
 //! - [`record`]: the result document: what a sweep writes and everything else reads.
@@ -16,6 +17,7 @@
 
 pub mod alloc;
 pub mod capacity;
+pub mod churn;
 pub mod cli;
 pub mod data;
 pub mod limit;

@@ -42,5 +42,6 @@ pub use embedded::embedded;
 pub use error::{Problem, ReadError};
 pub use folder::{LoadError, LoadOptions, load};
 pub use read::{Element, Format, Matrix, read_ids, read_ids_from, read_vectors, read_vectors_from};
+pub(crate) use truth::CodedBase;
 pub use truth::{Truth, TruthError, Watch};
 pub use write::{write_fvecs, write_ivecs};

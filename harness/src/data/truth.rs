@@ -263,6 +263,31 @@ impl Rows {
     }
 }
 
+/// The base of a data set, coded once, to compare single vectors with all of it.
+pub(crate) struct CodedBase {
+    codec: F32,
+    rows: Rows,
+}
+
+impl CodedBase {
+    /// Codes all rows.
+    pub(crate) fn of(set: &Dataset) -> CodedBase {
+        let codec = set.space().codec();
+        let mut rows = Rows::new(&codec, set.len());
+        rows.fill(&codec, set.base());
+        CodedBase { codec, rows }
+    }
+
+    /// The distance of a vector, which has the dimension of the base, to each row.
+    pub(crate) fn distances(&self, vector: &[f32]) -> Vec<f32> {
+        let mut from = Rows::new(&self.codec, 1);
+        from.fill(&self.codec, vector);
+        let mut distances = vec![0.0; self.rows.rows()];
+        self.rows.distances(&self.codec, from.at(0), 0..self.rows.rows(), &mut Vec::new(), &mut distances);
+        distances
+    }
+}
+
 /// A neighbour; the order is by distance, then by row.
 #[derive(Clone, Copy, PartialEq)]
 struct Found {

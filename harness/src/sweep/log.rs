@@ -128,7 +128,8 @@ impl Tally {
         self.work = Some([evaluations + after[0] - before[0], hops + after[1] - before[1]]);
     }
 
-    fn merge(&mut self, other: &Tally) {
+    /// Adds those of another worker.
+    pub fn merge(&mut self, other: &Tally) {
         self.latencies.add(&other.latencies).expect("histograms of the same bounds");
         self.operations += other.operations;
         self.work = match (self.work, other.work) {

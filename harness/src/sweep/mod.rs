@@ -19,7 +19,7 @@ mod args;
 mod bed;
 mod codecs;
 mod estimate;
-mod log;
+pub(crate) mod log;
 mod pace;
 mod plan;
 mod script;

@@ -1,0 +1,155 @@
+//! What `churn` found, as it is written to a file.
+
+use serde::{Deserialize, Serialize};
+
+use crate::machine::{BuildInfo, Machine, Placement};
+use crate::record::Op;
+
+/// The version of the form of [`Document`].
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Recall, freshness and garbage under writes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The machine that was measured.
+    pub machine: Machine,
+    /// The program that measured.
+    pub build: BuildInfo,
+    /// What was searched in.
+    pub dataset: Dataset,
+    /// What was done.
+    pub config: Config,
+    /// One for each strategy and thread count.
+    pub trials: Vec<Trial>,
+}
+
+/// The data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dataset {
+    /// For people.
+    pub name: String,
+    /// `l2` (squared), `ip` (negated), `cosine` (one minus).
+    pub metric: String,
+    /// Components of a vector.
+    pub dim: usize,
+    /// Rows that points are taken from, in turn.
+    pub rows: usize,
+    /// Queries.
+    pub queries: usize,
+    /// BLAKE3 of the contents.
+    pub digest: String,
+}
+
+/// The flags.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Points that the index holds, but for one more on each thread that is between an insert and a removal.
+    pub occupancy: usize,
+    /// Share of the operations that write.
+    pub writes: f64,
+    /// Share of the searches that are for a point which was just inserted.
+    pub fresh: f64,
+    /// A read session was open in the middle half of the window.
+    pub stalled_reader: bool,
+    /// M.
+    pub m: usize,
+    /// Beam width of inserts.
+    pub ef_construction: usize,
+    /// Beam width of searches.
+    pub ef: usize,
+    /// Neighbours asked for.
+    pub k: usize,
+    /// Length of a window, in seconds.
+    pub seconds: f64,
+    /// Searches that are scored.
+    pub sample: usize,
+    /// Seed of levels, operation mixes and the sample.
+    pub seed: u64,
+    /// How threads were placed.
+    pub pin: Placement,
+}
+
+/// One strategy at one thread count.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trial {
+    /// The strategy.
+    pub strategy: String,
+    /// Threads that write and search.
+    pub threads: usize,
+    /// More threads than can run at once.
+    pub oversubscribed: bool,
+    /// Length of the window.
+    pub seconds: f64,
+    /// Searches; `null` if there were none.
+    pub search: Option<Op>,
+    /// Inserts; `null` if there were none.
+    pub insert: Option<Op>,
+    /// Removals; `null` if there were none.
+    pub remove: Option<Op>,
+    /// Searches that were logged: all, unless a thread made too many.
+    pub logged: usize,
+    /// Searches for queries of the data set that were scored.
+    pub scored: usize,
+    /// The least and the most that their mean recall@k may be; `null` if there were none.
+    pub recall: Option<[f64; 2]>,
+    /// Of all scored searches: points that belong in the answer whatever the search saw, by age when it began.
+    pub freshness: Vec<Freshness>,
+    /// Returned points, of all logged searches, that were not there at any time of the search. The contract promises 0.
+    pub ghosts: u64,
+    /// Scored answers with fewer points than k and than must have been there. The contract promises 0 in a quiet index.
+    pub short_answers: u64,
+    /// Replaced and not yet freed, and kept for snapshots.
+    pub garbage: Garbage,
+    /// Live nodes at the end.
+    pub live: usize,
+    /// Those that there should be: inserted and not removed.
+    pub expected_live: usize,
+    /// Live nodes that are not reachable from the entry point on level 0. The contract promises 0.
+    pub unreachable: usize,
+    /// Time to give the index back, in milliseconds.
+    pub teardown_ms: f64,
+    /// Why not to trust the rates; empty if nothing is known against them.
+    pub tainted: Vec<String>,
+}
+
+/// Points of one class of ages.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Freshness {
+    /// The class.
+    pub age: String,
+    /// Points that belong in an answer.
+    pub due: u64,
+    /// Those of them that were in it.
+    pub found: u64,
+}
+
+/// Garbage over the window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Garbage {
+    /// The most that was seen, in bytes.
+    pub peak_bytes: usize,
+    /// After the window, when all that no one needs was freed.
+    pub end_bytes: usize,
+    /// Seconds since the window opened, and bytes.
+    pub series: Vec<(f64, usize)>,
+}
+
+impl Trial {
+    /// What the contract forbids; empty if nothing was found.
+    pub fn faults(&self) -> Vec<String> {
+        let ghosts = (self.ghosts > 0).then(|| format!("{} returned points were not there", self.ghosts));
+        let unreachable =
+            (self.unreachable > 0).then(|| format!("{} points are unreachable", self.unreachable));
+        let live = (self.live != self.expected_live)
+            .then(|| format!("{} points are live, and {} should be", self.live, self.expected_live));
+        [ghosts, unreachable, live].into_iter().flatten().collect()
+    }
+}

@@ -1,0 +1,249 @@
+//! The `churn` subcommand: what answers are worth, and what garbage there is, while points come and go.
+//!
+//! - `trial`: the workload, which logs the interval of every operation;
+//! - `history`: those intervals, and what they say about a node and a search;
+//! - `score`: an answer against what must, may and cannot have been there.
+
+mod args;
+mod document;
+mod history;
+mod score;
+mod table;
+#[cfg(test)]
+mod tests;
+mod trial;
+
+pub use args::ChurnArgs;
+pub use document::{Config, Dataset, Document, Freshness, Garbage, SCHEMA_VERSION, Trial};
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use hnsw_core::graph::NodeId;
+use hnsw_core::hnsw::IndexConfig;
+use rayon::prelude::*;
+
+use crate::data::{self, CodedBase};
+use crate::machine::{Machine, Noise, build_info};
+use crate::sweep::Outcome;
+use crate::{output, progress};
+use history::{Search, Standing, Target};
+use score::{AGES, Ages, Score};
+use trial::{Happened, Shape, Store};
+
+/// Measures, and prints the table to `out`. `stop` ends it early; what was measured until then is kept.
+///
+/// # Errors
+/// One line that says what is wrong; also when an answer, or the index, was not what the contract promises.
+pub fn run(args: &ChurnArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<Outcome> {
+    args.check()?;
+    let machine = Machine::detect();
+    let unwritable = |path: &Path| format!("{}: cannot be written", path.display());
+    if let Some(path) = &args.out {
+        // Before the time is spent.
+        output::check_place(path).with_context(|| unwritable(path))?;
+    }
+    let (document, outcome) = measure(args, machine, stop)?;
+    if outcome == Outcome::Interrupted && document.trials.is_empty() {
+        eprintln!("stopped before the first trial had ended; nothing was written");
+        return Ok(outcome);
+    }
+    table::print(&document, out)?;
+    if let Some(path) = &args.out {
+        output::write_json(&document, path).with_context(|| unwritable(path))?;
+        writeln!(out, "\nwrote {}", path.display())?;
+    }
+    let faults: Vec<String> = document
+        .trials
+        .iter()
+        .flat_map(|trial| {
+            trial
+                .faults()
+                .into_iter()
+                .map(move |fault| format!("{} x{}: {fault}", trial.strategy, trial.threads))
+        })
+        .collect();
+    ensure!(
+        faults.is_empty(),
+        "the contract does not hold: {}; please report this with the command",
+        faults.join("; ")
+    );
+    Ok(outcome)
+}
+
+fn measure(args: &ChurnArgs, machine: Machine, stop: &AtomicBool) -> Result<(Document, Outcome)> {
+    if cfg!(debug_assertions) {
+        eprintln!(
+            "warning: this build has debug assertions, so its timings mean nothing; build it with --release"
+        );
+    }
+    let dataset = args.data()?;
+    let plan = args.plan(&machine, &dataset)?;
+    let base = CodedBase::of(&dataset);
+    let (mut trials, mut outcome) = (Vec::new(), Outcome::Complete);
+    'all: for subject in &plan.strategies {
+        for &threads in &plan.threads {
+            let spinner = progress::spinner(format!("{} x{threads}", subject.name), args.quiet);
+            let config = IndexConfig {
+                m: args.m,
+                ef_construction: args.ef_construction,
+                seed: args.seed,
+                ..IndexConfig::new(dataset.dim(), dataset.metric())
+            };
+            let shape = Shape {
+                dataset: &dataset,
+                cpus: args.pin.plan(&machine, threads),
+                occupancy: plan.occupancy,
+                writes: args.writes,
+                fresh: args.fresh,
+                stalled_reader: args.stalled_reader,
+                k: args.k,
+                ef: args.ef,
+                window: Duration::from_secs_f64(args.seconds),
+                seed: args.seed,
+            };
+            let oversubscribed = threads > machine.allowed_cores;
+            let (store, noise) = ((subject.make)(config)?, Noise::now());
+            let happened = trial::run(store.as_ref(), &shape, stop)?;
+            let mut tainted = Noise::now().since(&noise, oversubscribed);
+            tainted.extend(happened.unpinned.clone());
+            if happened.interrupted {
+                spinner.finish_and_clear();
+                outcome = Outcome::Interrupted;
+                break 'all;
+            }
+            let judged = judge(&happened, &shape, &base, args.sample);
+            trials.push(told(subject.name, threads, oversubscribed, store, happened, judged, tainted));
+            spinner.finish_and_clear();
+        }
+    }
+    let document = Document {
+        schema_version: SCHEMA_VERSION,
+        machine,
+        build: build_info(),
+        dataset: described(&dataset),
+        config: Config {
+            occupancy: plan.occupancy,
+            writes: args.writes,
+            fresh: args.fresh,
+            stalled_reader: args.stalled_reader,
+            m: args.m,
+            ef_construction: args.ef_construction,
+            ef: args.ef,
+            k: args.k,
+            seconds: args.seconds,
+            sample: args.sample,
+            seed: args.seed,
+            pin: args.pin,
+        },
+        trials,
+    };
+    Ok((document, outcome))
+}
+
+fn described(dataset: &data::Dataset) -> Dataset {
+    Dataset {
+        name: dataset.name().to_owned(),
+        metric: dataset.metric().name().to_owned(),
+        dim: dataset.dim(),
+        rows: dataset.len(),
+        queries: dataset.query_count(),
+        digest: dataset.digest().to_hex().to_string(),
+    }
+}
+
+/// What the answers of a window are worth.
+struct Judged {
+    /// Of searches for queries.
+    scored: usize,
+    recall: Option<[f64; 2]>,
+    ages: Ages,
+    ghosts: u64,
+    short: u64,
+}
+
+/// Scores a sample of the searches, and looks for ghosts in all.
+fn judge(happened: &Happened, shape: &Shape<'_>, base: &CodedBase, sample: usize) -> Judged {
+    let mut order: Vec<usize> = (0..happened.log.len()).collect();
+    fastrand::Rng::with_seed(shape.seed).shuffle(&mut order);
+    order.truncate(sample);
+    let of = |search: &Search| {
+        let distances = base.distances(trial::vector_of(shape.dataset, search.target));
+        score::score(search, shape.k, &happened.lives, &distances)
+    };
+    let scores: Vec<(Target, Score)> =
+        order.par_iter().map(|&search| (happened.log[search].target, of(&happened.log[search]))).collect();
+    let asked: Vec<[f64; 2]> = scores
+        .iter()
+        .filter(|(target, _)| matches!(target, Target::Query(_)))
+        .map(|(_, score)| score.recall)
+        .collect();
+    let mean = |bound: usize| asked.iter().map(|recall| recall[bound]).sum::<f64>() / asked.len() as f64;
+    let mut ages = Ages::default();
+    for (class, (_, score)) in
+        scores.iter().flat_map(|scored| (0..AGES.len()).map(move |class| (class, scored)))
+    {
+        ages[class].due += score.ages[class].due;
+        ages[class].found += score.ages[class].found;
+    }
+    let is_ghost = |search: &Search, node: NodeId| {
+        happened.lives.get(node).is_none_or(|life| life.standing(search.span) == Standing::Never)
+    };
+    let ghosts =
+        |search: &Search| search.answers.iter().filter(|node| is_ghost(search, **node)).count() as u64;
+    Judged {
+        scored: asked.len(),
+        recall: (!asked.is_empty()).then(|| [mean(0), mean(1)]),
+        ages,
+        ghosts: happened.log.par_iter().map(ghosts).sum(),
+        short: scores.iter().filter(|(_, score)| score.short).count() as u64,
+    }
+}
+
+fn told(
+    strategy: &str,
+    threads: usize,
+    oversubscribed: bool,
+    store: Box<dyn Store>,
+    happened: Happened,
+    judged: Judged,
+    tainted: Vec<String>,
+) -> Trial {
+    store.quiesce();
+    let (health, memory) = (store.health(), store.memory());
+    let begin = Instant::now();
+    drop(store);
+    let teardown = begin.elapsed();
+    Trial {
+        strategy: strategy.to_owned(),
+        threads,
+        oversubscribed,
+        seconds: happened.seconds,
+        search: happened.searches.op(happened.seconds),
+        insert: happened.inserts.op(happened.seconds),
+        remove: happened.removals.op(happened.seconds),
+        logged: happened.log.len(),
+        scored: judged.scored,
+        recall: judged.recall,
+        freshness: AGES
+            .iter()
+            .zip(judged.ages)
+            .map(|((_, age), count)| Freshness { age: (*age).to_owned(), due: count.due, found: count.found })
+            .collect(),
+        ghosts: judged.ghosts,
+        short_answers: judged.short,
+        garbage: Garbage {
+            peak_bytes: happened.looks.iter().map(|look| look.bytes).max().unwrap_or(0),
+            end_bytes: memory.retired_bytes + memory.snapshots_bytes,
+            series: happened.looks.iter().map(|look| (look.seconds, look.bytes)).collect(),
+        },
+        live: health.live,
+        expected_live: happened.lives.live(),
+        unreachable: health.unreachable,
+        teardown_ms: teardown.as_secs_f64() * 1e3,
+        tainted,
+    }
+}

@@ -1,0 +1,90 @@
+//! The table of `churn`.
+
+use std::io::{self, Write};
+
+use comfy_table::{Cell, Table};
+
+use super::document::{Document, Freshness, Trial};
+use crate::record::Op;
+use crate::report::{grouped, plain};
+
+const HEADER: [&str; 12] = [
+    "strategy",
+    "threads",
+    "searches/s",
+    "inserts/s",
+    "recall@k",
+    "found < 1 ms",
+    "found older",
+    "ghosts",
+    "garbage KB, peak",
+    "at the end",
+    "teardown ms",
+    "flags",
+];
+
+/// Writes the table with its legend.
+pub(super) fn print(document: &Document, out: &mut dyn Write) -> io::Result<()> {
+    let (config, data) = (&document.config, &document.dataset);
+    let reader =
+        if config.stalled_reader { ", a reader stalled in the middle half of the window" } else { "" };
+    writeln!(
+        out,
+        "{} of {} points of {} live, {:.0} % of the operations write, k = {}, ef = {}{reader}\n",
+        grouped(config.occupancy as f64),
+        grouped(data.rows as f64),
+        data.name,
+        100.0 * config.writes,
+        config.k,
+        config.ef,
+    )?;
+    let mut table: Table = plain(&HEADER, false);
+    for trial in &document.trials {
+        table.add_row(cells(trial));
+    }
+    writeln!(
+        out,
+        "{table}\n\n\
+         recall@k: the least and the most that it may be, since points came and went during a search.\n\
+         found: of the points that belong in an answer whatever the search saw, those that were in it; by age when it began.\n\
+         ghosts: returned points that were not there at any time of the search; there must be none.\n\
+         garbage: replaced and not yet freed, and kept for snapshots."
+    )?;
+    if document.trials.iter().any(|trial| trial.oversubscribed) {
+        writeln!(out, "* more threads than this process may use CPUs")?;
+    }
+    for trial in document.trials.iter().filter(|trial| !trial.tainted.is_empty()) {
+        writeln!(out, "! {} x{}: {}", trial.strategy, trial.threads, trial.tainted.join("; "))?;
+    }
+    Ok(())
+}
+
+fn cells(trial: &Trial) -> Vec<Cell> {
+    let rate = |op: &Option<Op>| op.as_ref().map_or("–".into(), |op| grouped(op.per_second));
+    let young = trial.freshness.iter().take_while(|class| class.age.ends_with("us") || class.age == "< 1 ms");
+    let old = trial.freshness.iter().skip_while(|class| class.age.ends_with("us") || class.age == "< 1 ms");
+    let flags = [(trial.oversubscribed, "*"), (!trial.tainted.is_empty(), "!")];
+    vec![
+        Cell::new(&trial.strategy),
+        Cell::new(trial.threads),
+        Cell::new(rate(&trial.search)),
+        Cell::new(rate(&trial.insert)),
+        Cell::new(trial.recall.map_or("–".into(), |[least, most]| format!("{least:.4}-{most:.4}"))),
+        Cell::new(share(young)),
+        Cell::new(share(old)),
+        Cell::new(trial.ghosts),
+        Cell::new(grouped(trial.garbage.peak_bytes as f64 / 1e3)),
+        Cell::new(grouped(trial.garbage.end_bytes as f64 / 1e3)),
+        Cell::new(format!("{:.1}", trial.teardown_ms)),
+        Cell::new(flags.into_iter().filter_map(|(is, flag)| is.then_some(flag)).collect::<String>()),
+    ]
+}
+
+/// `99.8 % of 1,234`.
+fn share<'a>(classes: impl Iterator<Item = &'a Freshness>) -> String {
+    let (found, due) = classes.fold((0, 0), |(found, due), class| (found + class.found, due + class.due));
+    match due {
+        0 => "–".into(),
+        due => format!("{:.1} % of {}", 100.0 * found as f64 / due as f64, grouped(due as f64)),
+    }
+}

@@ -1,0 +1,189 @@
+use super::*;
+use clap::Parser;
+use hnsw_core::graph::MemoryReport;
+use hnsw_core::graph::check::Health;
+use hnsw_core::hnsw::{Index, Scratch};
+use hnsw_core::vectors::F32;
+use hnsw_strategies::{LockFree, Slots};
+
+use crate::data::generate::{self, uniform};
+
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(flatten)]
+    churn: ChurnArgs,
+}
+
+fn parse(args: &[&str]) -> ChurnArgs {
+    Cli::try_parse_from([&["churn"], args].concat()).map(|cli| cli.churn).unwrap()
+}
+
+fn refused(args: &[&str]) -> String {
+    let (args, machine) = (parse(args), Machine { allowed_cores: 2, ..Machine::default() });
+    let plan = args.check().and_then(|()| args.plan(&machine, &data::embedded()));
+    plan.map(|_| ()).unwrap_err().to_string()
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused() {
+    assert!(refused(&["--writes", "1.5"]).contains("from 0 to 1"));
+    assert!(refused(&["--ef", "5"]).contains("from k (10)"));
+    assert!(refused(&["--strategies", "finest"]).contains("`finest`; there are sequential"));
+    assert!(refused(&["--occupancy", "10000"]).contains("from 10 to 9999"));
+    assert!(refused(&["--seconds", "0"]).contains("--seconds is 0"));
+}
+
+const DIM: usize = 4;
+
+fn dataset() -> data::Dataset {
+    uniform(&generate::Shape { rows: 400, dim: DIM, queries: 20, seed: 1 }).unwrap()
+}
+
+fn config(dataset: &data::Dataset) -> IndexConfig {
+    IndexConfig { m: 8, ef_construction: 32, ..IndexConfig::new(DIM, dataset.metric()) }
+}
+
+fn churned(store: Box<dyn Store>, dataset: &data::Dataset) -> Trial {
+    let shape = Shape {
+        dataset,
+        cpus: vec![None; 2],
+        occupancy: 200,
+        writes: 0.5,
+        fresh: 0.5,
+        stalled_reader: false,
+        k: 10,
+        ef: 64,
+        window: Duration::from_millis(150),
+        seed: 7,
+    };
+    let happened = trial::run(store.as_ref(), &shape, &AtomicBool::new(false)).unwrap();
+    let judged = judge(&happened, &shape, &CodedBase::of(dataset), 300);
+    told("it", 2, false, store, happened, judged, Vec::new())
+}
+
+fn found(trial: &Trial) -> f64 {
+    let (found, due) =
+        trial.freshness.iter().fold((0, 0), |(found, due), class| (found + class.found, due + class.due));
+    assert!(due > 0, "{trial:?}");
+    found as f64 / due as f64
+}
+
+#[test]
+fn a_sound_strategy_has_no_ghosts_and_finds_what_is_fresh() {
+    let dataset = dataset();
+    let trial = churned(Box::new(Index::<LockFree>::new(config(&dataset)).unwrap()), &dataset);
+    assert_eq!(trial.faults(), [""; 0]);
+    assert_eq!(trial.short_answers, 0);
+    let [least, most] = trial.recall.unwrap();
+    assert!(0.9 < least && least <= most && most <= 1.0, "{trial:?}");
+    assert!(found(&trial) > 0.9, "{trial:?}");
+    assert!(
+        trial.insert.unwrap().count > 0 && trial.remove.unwrap().count > 0 && trial.search.unwrap().count > 0
+    );
+    assert!(!trial.garbage.series.is_empty() && trial.garbage.end_bytes <= trial.garbage.peak_bytes);
+}
+
+/// An index with a planted bug.
+struct Planted {
+    index: Index<Slots>,
+    /// Every so-many-th removal is said to be done and is not.
+    forgets: Option<u32>,
+    /// Searches do not see the newest so many nodes.
+    lags: u32,
+}
+
+impl Store for Planted {
+    fn prefill(&self, rows: &[f32]) -> Result<NodeId> {
+        self.index.prefill(rows)
+    }
+
+    fn insert(&self, vector: &[f32], scratch: &mut Scratch<F32>) -> Result<NodeId> {
+        Store::insert(&self.index, vector, scratch)
+    }
+
+    fn remove(&self, node: NodeId) -> Result<()> {
+        match self.forgets.is_some_and(|every| node.get().is_multiple_of(every)) {
+            true => Ok(()),
+            false => Store::remove(&self.index, node),
+        }
+    }
+
+    fn search(
+        &self,
+        query: &[f32],
+        beam: (usize, usize),
+        scratch: &mut Scratch<F32>,
+        found: &mut Vec<NodeId>,
+    ) -> Result<()> {
+        let newest = self.index.node_count() as u32 - self.lags;
+        Store::search(&self.index, query, beam, scratch, found)?;
+        found.retain(|node| node.get() < newest);
+        Ok(())
+    }
+
+    fn with_reader(&self, meanwhile: &mut dyn FnMut()) {
+        self.index.with_reader(meanwhile);
+    }
+
+    fn memory(&self) -> MemoryReport {
+        Store::memory(&self.index)
+    }
+
+    fn quiesce(&self) {
+        Store::quiesce(&self.index);
+    }
+
+    fn health(&self) -> Health {
+        Store::health(&self.index)
+    }
+}
+
+#[test]
+fn a_strategy_that_returns_removed_points_is_caught() {
+    let dataset = dataset();
+    let index = Index::new(config(&dataset)).unwrap();
+    let trial = churned(Box::new(Planted { index, forgets: Some(3), lags: 0 }), &dataset);
+    assert!(trial.ghosts > 0 && trial.live > trial.expected_live, "{trial:?}");
+    assert_eq!(trial.faults().len(), 2);
+}
+
+#[test]
+fn a_strategy_that_loses_fresh_points_is_caught() {
+    let dataset = dataset();
+    let index = Index::new(config(&dataset)).unwrap();
+    let trial = churned(Box::new(Planted { index, forgets: None, lags: 10 }), &dataset);
+    assert_eq!(trial.ghosts, 0);
+    assert!(found(&trial) < 0.9, "{trial:?}");
+}
+
+#[test]
+fn the_command_prints_a_table_and_writes_a_document() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("churn.json");
+    let args = ChurnArgs {
+        out: Some(path.clone()),
+        quiet: true,
+        ..parse(&[
+            "--strategies",
+            "fine,mvcc",
+            "--threads",
+            "2",
+            "--seconds",
+            "0.05",
+            "--occupancy",
+            "300",
+            "--sample",
+            "50",
+            "--ef-construction",
+            "20",
+            "--stalled-reader",
+        ])
+    };
+    let mut out = Vec::new();
+    run(&args, &AtomicBool::new(false), &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("a reader stalled") && text.contains("fine") && text.contains("mvcc"), "{text}");
+    let document: Document = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(document.trials.len(), 2);
+    assert!(document.trials.iter().all(|trial| trial.faults().is_empty() && trial.logged > 0));
+}
