@@ -66,6 +66,16 @@ pub(super) enum Standing {
 }
 
 impl Life {
+    /// Of a row that was there before the window opened.
+    pub(super) fn from_before(row: u32) -> Life {
+        Life { row, insert: Span { begin: 0, end: 0 }, remove: None }
+    }
+
+    /// For how long the node had been there at `time`. What is from before the window is old.
+    pub(super) fn age(&self, time: u64) -> u64 {
+        if self.insert.end == 0 { u64::MAX } else { time.saturating_sub(self.insert.end) }
+    }
+
     /// How the node stands to a search over `span`. Only what was over before the search began, or began when the search was
     /// over, is certain.
     pub(super) fn standing(&self, span: Span) -> Standing {

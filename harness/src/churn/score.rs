@@ -69,7 +69,7 @@ pub(super) fn score(search: &Search, k: usize, lives: &Lives, distances: &[f32])
                 distance: distances[life.row as usize],
                 must: standing == Standing::Must,
                 returned: search.answers.contains(&node),
-                age: search.span.begin.saturating_sub(life.insert.end),
+                age: life.age(search.span.begin),
             });
         }
     }

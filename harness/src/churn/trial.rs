@@ -228,8 +228,7 @@ pub(super) fn run(store: &dyn Store, shape: &Shape<'_>, stop: &AtomicBool) -> Re
         interrupted: window.interrupted,
     };
     for row in 0..occupancy as u32 {
-        let life = Life { row, insert: Span { begin: 0, end: 0 }, remove: None };
-        happened.born(NodeId::new(first.get() + row), life)?;
+        happened.born(NodeId::new(first.get() + row), Life::from_before(row))?;
     }
     for worked in window.results {
         happened.add(worked?)?;
