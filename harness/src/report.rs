@@ -1,9 +1,11 @@
-//! `hnsw-lab report`: a result document as tables for a terminal, or as CSV.
+//! `hnsw-lab report`: a result document as tables for a terminal, as CSV, or as a page of HTML.
 
 mod details;
+mod page;
 mod tax;
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
@@ -22,7 +24,9 @@ const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::new('─
 
 /// Print the tables of a result file
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Example:\n  hnsw-lab report results/sweep.json --workload search")]
+#[command(
+    after_help = "Examples:\n  hnsw-lab report results/sweep.json --workload search\n  hnsw-lab report results/sweep.json --html sweep.html"
+)]
 pub struct ReportArgs {
     /// Result file that `hnsw-lab sweep` wrote
     pub file: PathBuf,
@@ -35,6 +39,9 @@ pub struct ReportArgs {
     /// Instead, what each strategy costs beside `sequential`, per thread
     #[arg(long, conflicts_with_all = ["csv", "workload"])]
     pub tax: bool,
+    /// Instead, write a page with all tables and figures to this file; it needs no network
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["csv", "workload", "tax"])]
+    pub html: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -43,6 +50,13 @@ pub struct ReportArgs {
 /// A file that cannot be read, a workload that it has not, a standard output that cannot be written.
 pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let document = read(&args.file)?;
+    if let Some(path) = &args.html {
+        let unwritable = || format!("{}: cannot be written; choose another file", path.display());
+        output::check_place(path).with_context(unwritable)?;
+        fs::write(path, page::page(&document)?).with_context(unwritable)?;
+        return output::print(&format!("wrote {}\n", path.display()))
+            .context("cannot write to standard output");
+    }
     let summary = Summary::of(&document);
     let workloads = match &args.workload {
         None => summary.workloads(),

@@ -236,6 +236,11 @@ impl Summary {
         Estimate::of(&paired_ratios(&point.blocks, &base.blocks), self.seed)
     }
 
+    /// One point over another, block by block.
+    pub fn between(&self, point: &Point, base: &Point) -> Option<Estimate> {
+        Estimate::of(&paired_ratios(&point.blocks, &base.blocks), self.seed)
+    }
+
     /// `point` by its threads, over `base`, which has one.
     pub fn per_thread_over(&self, point: &Point, base: &Point) -> Option<Estimate> {
         let each = point.blocks.iter().map(|(block, rate)| (*block, rate / point.threads as f64)).collect();

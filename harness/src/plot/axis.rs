@@ -65,7 +65,12 @@ impl Axis {
 
     /// What the tick at `value` says.
     pub(super) fn label(&self, value: f64) -> String {
-        if self.percent { format!("{:.0} %", value * 100.0) } else { short(value) }
+        match self.percent {
+            // As many decimals as the first digit needs.
+            true if value > 0.0 && value < 0.01 => format!("{} %", value * 100.0),
+            true => format!("{:.0} %", value * 100.0),
+            false => short(value),
+        }
     }
 
     /// Where `value` lies, in units in which the axis is even.

@@ -5,9 +5,11 @@
 //!
 //! - `scaling`: throughput, speed-up and efficiency against threads, a figure per workload.
 //! - `recall`: recall against throughput, a panel per thread count.
+//! - `latency`: how many operations take longer than so long, a panel per thread count.
 //! - `memory`: bytes above the raw vectors by category, a bar per strategy.
 
 mod axis;
+mod latency;
 mod memory;
 mod panel;
 mod raster;
@@ -42,7 +44,7 @@ pub struct PlotArgs {
 /// A drawing and its name.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    /// Fit for a file name: `scaling-search`, `recall-qps-search`, `memory`.
+    /// Fit for a file name: `scaling-search`, `recall-qps-search`, `latency-search`, `memory`.
     pub name: String,
     /// The drawing.
     pub svg: String,
@@ -95,6 +97,9 @@ pub fn figures(document: &Document) -> anyhow::Result<Vec<Figure>> {
         }
         for workload in summary.workloads() {
             own.extend(recall::figure(document, summary, workload)?);
+        }
+        for workload in summary.workloads() {
+            own.extend(latency::figure(document, summary, workload)?);
         }
         own.extend(memory::figure(document, summary)?);
         // Each codec has a set of figures; what is drawn into one is comparable.

@@ -63,6 +63,10 @@ fn a_document_gives_these_figures() {
         "scaling-mixed",
         "scaling-write-heavy",
         "recall-qps-search",
+        "latency-build",
+        "latency-search",
+        "latency-mixed",
+        "latency-write-heavy",
         "memory",
     ];
     assert_eq!(names, expected);
@@ -240,7 +244,7 @@ fn each_codec_has_figures_of_its_own() {
     document.rows.extend(other);
     let names: Vec<String> =
         figures(&document).expect("drawn").into_iter().map(|figure| figure.name).collect();
-    assert_eq!(names.len(), 2 * 6);
+    assert_eq!(names.len(), 2 * 10);
     let figure = figure(&document, "scaling-search-sq8-f32");
     let svg = parsed(&figure);
     assert_eq!(curves(&svg, "fine").len(), 3, "a curve in each panel, of one codec");

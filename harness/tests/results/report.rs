@@ -144,8 +144,9 @@ fn csv_has_every_point_with_all_its_columns() {
 #[test]
 fn an_unknown_workload_is_one_line_with_the_known_ones() {
     let (_folder, file) = sample_file();
-    let error = run(&ReportArgs { file, workload: Some("serach".into()), csv: false, tax: false })
-        .expect_err("unknown");
+    let error =
+        run(&ReportArgs { file, workload: Some("serach".into()), csv: false, tax: false, html: None })
+            .expect_err("unknown");
     let line = error.to_string();
     assert!(line.contains("`serach`; it has build, search, mixed, write-heavy"), "{line}");
 }

@@ -1,0 +1,70 @@
+//! The page of the made-up document.
+
+use hnsw_lab::record::Document;
+use hnsw_lab::report::{ReportArgs, run};
+
+use crate::support::{sample, write_file};
+
+fn page(document: &Document) -> String {
+    let (folder, file) = write_file(document);
+    let html = folder.path().join("pages/page.html");
+    let args = ReportArgs { file, workload: None, csv: false, tax: false, html: Some(html.clone()) };
+    run(&args).unwrap();
+    std::fs::read_to_string(html).unwrap()
+}
+
+#[test]
+fn the_page_needs_nothing_else() {
+    let text = page(&sample());
+    assert!(text.starts_with("<!DOCTYPE html>"));
+    for elsewhere in ["src=", "@import", "url(", "<script", "href=\"http"] {
+        assert!(!text.contains(elsewhere), "{elsewhere}");
+    }
+}
+
+#[test]
+fn every_link_leads_to_a_section() {
+    let text = page(&sample());
+    let ids: Vec<&str> =
+        text.split("<section id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let links: Vec<&str> = text.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(ids, links);
+    assert_eq!(ids.first(), Some(&"summary"));
+    assert!(
+        ["scaling", "recall-qps", "latency", "memory", "contention", "limits"]
+            .iter()
+            .all(|id| ids.contains(id))
+    );
+}
+
+#[test]
+fn what_a_document_says_is_text_and_nothing_else() {
+    let mut document = sample();
+    document.run.dataset.name = "<b onclick='x'>&".into();
+    document.run.command = vec!["hnsw-lab".into(), "</style><script>".into()];
+    let text = page(&document);
+    assert!(!text.contains("<b onclick") && !text.contains("<script"));
+    assert!(text.contains("&lt;b onclick='x'&gt;&amp;"));
+}
+
+#[test]
+fn ties_are_told_from_winners() {
+    let text = page(&sample());
+    let map = text.split_once("table class=\"heat\"").expect("a heat map").1;
+    let map = map.split_once("</table>").expect("its end").0;
+    assert!(map.contains("1.00 =") && map.contains("lockfree"), "{map}");
+    // The plain strategy has one thread to offer and is far behind at two.
+    let plain =
+        map.split_once("sequential</td>").expect("its line").1.split_once("</tr>").expect("its end").0;
+    assert!(!plain.contains(" ="), "{plain}");
+}
+
+#[test]
+fn counts_of_contention_are_for_a_thousand_operations() {
+    let mut document = sample();
+    document.rows.retain(|row| row.strategy == "fine" && row.workload == "build" && row.threads == 2);
+    for row in &mut document.rows {
+        row.contention.lock_waits = row.ops.insert.as_ref().unwrap().count / 100;
+    }
+    assert!(page(&document).contains("<td>10.00</td>"));
+}
