@@ -219,7 +219,7 @@ fn the_command_writes_svg_and_png_beside_the_file_or_where_told() {
         let png = fs::read(folder.join("sweep-recall-qps-search.png")).expect("written");
         assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"));
     }
-    assert_eq!(fs::read_dir(out).expect("readable").count(), 2 * 6);
+    assert_eq!(fs::read_dir(out).expect("readable").count(), 2 * 10);
 }
 
 #[test]
