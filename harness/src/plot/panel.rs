@@ -66,6 +66,8 @@ struct Name<'p> {
     text: &'p str,
     colour: RGBColor,
     end: (i32, i32),
+    /// Stands where the line ends, even if that is far from the edge.
+    stays: bool,
 }
 
 impl Panel {
@@ -137,7 +139,12 @@ impl Panel {
             .iter()
             .filter_map(|line| {
                 let last = self.shown(line).last()?;
-                Some(Name { text: line.name.as_deref()?, colour: line.colour, end: pixel(last.x, last.y) })
+                Some(Name {
+                    text: line.name.as_deref()?,
+                    colour: line.colour,
+                    end: pixel(last.x, last.y),
+                    stays: line.stroke == Stroke::Reference,
+                })
             })
             .collect();
         let (columns, rows) = chart.plotting_area().get_pixel_range();
@@ -169,8 +176,8 @@ fn draw_names(
     right: i32,
     rows: std::ops::Range<i32>,
 ) -> anyhow::Result<()> {
-    // A line that ends far from the edge has its name beside its end.
-    for name in names.extract_if(.., |name| name.end.0 < right - 120) {
+    // Measured lines may end at the same place, and there is room for all of their names at the edge alone.
+    for name in names.extract_if(.., |name| name.stays && name.end.0 < right - 120) {
         let at = (name.end.0 + 14, name.end.1 - 14);
         area.draw_text(name.text, &text(TEXT_SIZE, name.colour, HPos::Left, VPos::Center), at)?;
     }
