@@ -141,3 +141,32 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
         }
     }
 }
+
+/// Names of tests in documents: words in code marks that have two underscores at least, and `module::{one, another}`.
+fn named_tests(text: &str) -> BTreeSet<String> {
+    let spans = text.split('`').skip(1).step_by(2).filter(|span| !span.contains(['/', '(', '=']));
+    let words = spans.flat_map(|span| span.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
+    let is_name =
+        |word: &&str| word.matches('_').count() >= 2 && word.chars().all(|c| !c.is_ascii_uppercase());
+    words.filter(is_name).map(str::to_owned).collect()
+}
+
+#[test]
+fn tests_that_documents_name_are_there() {
+    let mut files = Vec::new();
+    ["core", "strategies", "harness"]
+        .iter()
+        .for_each(|package| rust_files(&root().join(package), &mut files));
+    let sources: Vec<String> = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let words: BTreeSet<&str> = sources
+        .iter()
+        .flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
+        .filter(|word| word.matches('_').count() >= 2)
+        .collect();
+    for document in ["docs/contract.md", "docs/verification.md"] {
+        let names = named_tests(&fs::read_to_string(root().join(document)).unwrap());
+        assert!(names.len() > 20, "{document}: {names:?}");
+        let missing: Vec<_> = names.iter().filter(|name| !words.contains(name.as_str())).collect();
+        assert!(missing.is_empty(), "{document} names tests that are not there: {missing:?}");
+    }
+}
