@@ -52,7 +52,7 @@ pub fn ordering(name: &str) -> Option<Ordering> {
 
 /// All sites of the workspace, in the order of files and lines: those of the libraries, and those of protocols that tests
 /// model on their own.
-#[cfg(any(hnsw_loom, not(test)))]
+#[cfg(any(hnsw_loom, hnsw_count, not(test)))]
 pub fn workspace() -> Vec<Site> {
     sources().iter().flat_map(|(file, text)| scan(file, text)).collect()
 }

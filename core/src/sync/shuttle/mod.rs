@@ -7,12 +7,11 @@
 //!
 //! It knows nothing of reorderings: orderings are what `hnsw_loom` is for. Outside of [`explore`] this backend is the running one.
 
-mod atomic;
 pub mod epoch;
 mod lock;
 
-pub use self::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 pub use self::lock::{Mutex, RwLock};
+pub use super::hooked::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 pub use super::std::cell;
 pub use ::std::sync::Arc;
 pub use ::std::sync::atomic::{compiler_fence, fence};
@@ -47,6 +46,14 @@ pub(super) fn point() {
         ::shuttle::sync::atomic::AtomicBool::new(false).load(::std::sync::atomic::Ordering::SeqCst);
     }
 }
+
+/// Before an access: another thread may run.
+pub(super) fn before(_access: super::hooked::Access) {
+    point();
+}
+
+/// After an exchange that failed.
+pub(super) fn lost(_access: super::hooked::Access) {}
 
 /// Lets the other threads run.
 pub fn spin_loop() {

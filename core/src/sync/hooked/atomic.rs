@@ -1,6 +1,6 @@
-//! The atomics of `std`, with a point before each access.
+//! The atomics of `std`, with a hook before each access.
 
-use super::point;
+use super::{Access, before, lost};
 use ::std::sync::atomic as base;
 use ::std::sync::atomic::Ordering;
 
@@ -25,20 +25,23 @@ macro_rules! atomic {
             }
 
             /// As in `std`.
+            #[track_caller]
             pub fn load(&self, order: Ordering) -> $value {
-                point();
+                before(Access::Load);
                 self.cell.load(order)
             }
 
             /// As in `std`.
+            #[track_caller]
             pub fn store(&self, value: $value, order: Ordering) {
-                point();
+                before(Access::Store);
                 self.cell.store(value, order);
             }
 
             /// As in `std`.
+            #[track_caller]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
-                point();
+                before(Access::Update);
                 self.cell.swap(value, order)
             }
 
@@ -46,6 +49,7 @@ macro_rules! atomic {
             ///
             /// # Errors
             /// The present value if it is not `current`.
+            #[track_caller]
             pub fn compare_exchange(
                 &self,
                 current: $value,
@@ -53,14 +57,19 @@ macro_rules! atomic {
                 success: Ordering,
                 failed: Ordering,
             ) -> Result<$value, $value> {
-                point();
-                self.cell.compare_exchange(current, new, success, failed)
+                before(Access::Exchange);
+                let exchanged = self.cell.compare_exchange(current, new, success, failed);
+                if exchanged.is_err() {
+                    lost(Access::Exchange);
+                }
+                exchanged
             }
 
             /// As in `std`.
             ///
             /// # Errors
             /// The present value if it is not `current`.
+            #[track_caller]
             pub fn compare_exchange_weak(
                 &self,
                 current: $value,
@@ -75,19 +84,23 @@ macro_rules! atomic {
             ///
             /// # Errors
             /// The present value if `f` gave `None` for it.
+            #[track_caller]
             pub fn fetch_update(
                 &self,
                 set: Ordering,
                 fetch: Ordering,
                 mut f: impl FnMut($value) -> Option<$value>,
             ) -> Result<$value, $value> {
-                point();
+                before(Access::Load);
                 let mut seen = self.cell.load(fetch);
                 while let Some(next) = f(seen) {
-                    point();
+                    before(Access::Exchange);
                     match self.cell.compare_exchange(seen, next, set, fetch) {
                         Ok(old) => return Ok(old),
-                        Err(other) => seen = other,
+                        Err(other) => {
+                            lost(Access::Exchange);
+                            seen = other;
+                        }
                     }
                 }
                 Err(seen)
@@ -100,8 +113,9 @@ macro_rules! read_modify_write {
     ($($name:ident, $value:ty: $($method:ident)*;)*) => {$(
         impl $name {$(
             /// As in `std`.
+            #[track_caller]
             pub fn $method(&self, value: $value, order: Ordering) -> $value {
-                point();
+                before(Access::Update);
                 self.cell.$method(value, order)
             }
         )*}
