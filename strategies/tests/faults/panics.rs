@@ -6,7 +6,7 @@
 
 use crate::faulty::{Fault, Holds, Step, armed, armed_from, point};
 use crate::scenes::{Call, DIM, Scene, Tested, assert_right, write_some};
-use crate::support::{Oracle, Random};
+use crate::support::{Oracle, Random, assert_ordered, race};
 use crate::suspensions::ends;
 use core::ops::ControlFlow;
 use hnsw_core::distance::Metric;
@@ -78,6 +78,44 @@ pub fn a_panic_gives_the_commit_lock_back<G: Snapshots>() {
         let steps = at_each_step::<G>(&scene, MANY);
         println!("{}, with the lock: {}: {steps} steps", G::NAME, scene.name);
     }
+}
+
+/// Several threads write at once, and every other of their calls panics at one step or another.
+pub fn panics_among_racing_writers_lose_nothing<G: Graph>() {
+    const THREADS: usize = 3;
+    const INSERTS: usize = 120;
+    let config = IndexConfig { m: 3, ef_construction: 6, ..IndexConfig::new(DIM, Metric::L2) };
+    let index = &Tested::<G>::new(config).unwrap();
+    let written = race(THREADS, |t| {
+        let (mut random, mut mine, mut panics) = (Random(t as u64), Vec::new(), 0);
+        for _ in 0..INSERTS {
+            let vector = random.vector(DIM);
+            let fault = (random.below(2) == 0).then(|| (random.below(120), Fault::Panic));
+            match armed(fault, || index.insert(&vector).unwrap()).0 {
+                Some(node) => mine.push((node, vector)),
+                None => panics += 1,
+            }
+            let found = index.search(&[0.0; DIM], 5, 9).unwrap();
+            assert_ordered(&found);
+            if !mine.is_empty() && random.below(3) == 0 {
+                let at = random.below(mine.len());
+                let (node, _) = mine[at];
+                let (done, _) = armed(Some((random.below(8), Fault::Panic)), || index.remove(node).unwrap());
+                if done.is_some() || !index.contains(node) {
+                    mine.swap_remove(at);
+                }
+            }
+        }
+        (mine, panics)
+    });
+    let mut oracle = Oracle::new(DIM, Metric::L2);
+    let panics: usize = written.iter().map(|(_, panics)| panics).sum();
+    for (node, vector) in written.iter().flat_map(|(mine, _)| mine) {
+        oracle.insert(*node, vector);
+    }
+    println!("{}: {panics} of {} racing inserts panicked", G::NAME, THREADS * INSERTS);
+    assert!(panics > THREADS * INSERTS / 8, "{}: {panics} panics", G::NAME);
+    assert_right(index, &oracle, None, G::NAME);
 }
 
 /// Rows of a batch, one after another.
