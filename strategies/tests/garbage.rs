@@ -87,7 +87,7 @@ fn panic_everywhere<G: Graph>(pool: &ThreadPool) -> usize {
                 break;
             }
             panics += 1;
-            write_some(&index, &mut oracle, Some(scene.node()), at as u64);
+            write_some(&index, &mut oracle, &[scene.node()], at as u64);
             assert_settled(&index);
         }
     }

@@ -21,7 +21,8 @@ macro_rules! suite {
         $(mod $name {
             properties! {
                 $graph;
-                suspensions: a_writer_suspended_at_any_step_holds_up_whom_it_may;
+                suspensions: a_writer_suspended_at_any_step_holds_up_whom_it_may,
+                    a_batch_suspended_at_any_step_holds_up_whom_it_may;
                 panics: a_panic_at_any_step_leaves_the_graph_whole, panics_among_racing_writers_lose_nothing, a_batch_that_panics_has_inserted_some_of_its_rows,
                     a_build_that_panics_has_inserted_nothing, a_search_that_panics_leaves_its_scratch_usable;
             }

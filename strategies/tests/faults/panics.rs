@@ -5,7 +5,7 @@
 //! inserted some of its rows; a build, none.
 
 use crate::faulty::{Fault, Holds, Step, armed, armed_from, point};
-use crate::scenes::{Call, DIM, Scene, Tested, assert_right, write_some};
+use crate::scenes::{Call, DIM, ROWS, Scene, Tested, assert_right, rows, set_up_for_batches, write_some};
 use crate::support::{Oracle, Random, assert_ordered, race};
 use crate::suspensions::ends;
 use core::ops::ControlFlow;
@@ -45,7 +45,7 @@ fn at_each_step<G: Graph>(scene: &Scene, attempts: u32) -> usize {
             (Call::Remove(node), None) if !index.contains(*node) => scene.apply(&mut oracle, *node),
             (Call::Remove(_), None) => {}
         }
-        assert_right(&index, &oracle, None, &what);
+        assert_right(&index, &oracle, &[], &what);
         // The scratch that the panic went through.
         let all = index.node_count() + 1;
         let query = [0.1; DIM];
@@ -55,8 +55,8 @@ fn at_each_step<G: Graph>(scene: &Scene, attempts: u32) -> usize {
         oracle.insert(index.insert_with(&vector, &mut scratch).unwrap(), &vector);
         // And other threads.
         ends(&what, || {
-            write_some(&index, &mut oracle, None, at as u64);
-            assert_right(&index, &oracle, None, &what);
+            write_some(&index, &mut oracle, &[], at as u64);
+            assert_right(&index, &oracle, &[], &what);
         });
         if done.is_some() {
             return trace.len();
@@ -115,12 +115,7 @@ pub fn panics_among_racing_writers_lose_nothing<G: Graph>() {
     }
     println!("{}: {panics} of {} racing inserts panicked", G::NAME, THREADS * INSERTS);
     assert!(panics > THREADS * INSERTS / 8, "{}: {panics} panics", G::NAME);
-    assert_right(index, &oracle, None, G::NAME);
-}
-
-/// Rows of a batch, one after another.
-fn rows(random: &mut Random, count: usize) -> Vec<f32> {
-    (0..count).flat_map(|_| random.vector(DIM)).collect()
+    assert_right(index, &oracle, &[], G::NAME);
 }
 
 /// The nodes of a call that panicked, from `first` on: those that are live are in the graph.
@@ -138,15 +133,8 @@ fn apply_live<G: Graph>(index: &Tested<G>, oracle: &mut Oracle, first: usize, ro
 
 /// A batch at each of its steps, on one thread so that the steps are its own; in rounds, where the strategy has them.
 pub fn a_batch_that_panics_has_inserted_some_of_its_rows<G: Graph>() {
-    // Enough nodes for a round of this many rows.
-    const ROWS: usize = 5;
-    let config = IndexConfig { m: 3, ef_construction: 4, ..IndexConfig::new(DIM, Metric::L2) };
-    let index = Tested::<G>::new(config).unwrap();
-    let (mut random, mut oracle) = (Random(5), Oracle::new(DIM, Metric::L2));
-    for _ in 0..300 {
-        let vector = random.vector(DIM);
-        oracle.insert(index.insert(&vector).unwrap(), &vector);
-    }
+    let (index, mut oracle) = set_up_for_batches::<G>();
+    let mut random = Random(6);
     let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let mut partly = 0;
     for at in 0.. {
@@ -165,7 +153,7 @@ pub fn a_batch_that_panics_has_inserted_some_of_its_rows<G: Graph>() {
         partly += usize::from(done.is_none() && live > 0);
         // Checking all takes longer than the batch.
         if at % 8 == 0 || done.is_some() {
-            ends(&what, || assert_right(&index, &oracle, None, &what));
+            ends(&what, || assert_right(&index, &oracle, &[], &what));
         }
         if done.is_some() {
             assert_eq!(live, ROWS);
@@ -208,9 +196,9 @@ pub fn a_build_that_panics_has_inserted_nothing<G: Graph>() {
         let mut oracle = Oracle::new(DIM, Metric::L2);
         assert_eq!(apply_live(&index, &mut oracle, 0, &rows), 0, "{what}");
         ends(&what, || {
-            assert_right(&index, &oracle, None, &what);
-            write_some(&index, &mut oracle, None, at as u64);
-            assert_right(&index, &oracle, None, &what);
+            assert_right(&index, &oracle, &[], &what);
+            write_some(&index, &mut oracle, &[], at as u64);
+            assert_right(&index, &oracle, &[], &what);
         });
     }
     println!("{}: a build: {} steps", G::NAME, whole.len());
@@ -245,7 +233,7 @@ pub fn a_search_that_panics_leaves_its_scratch_usable<G: Graph>() {
         if done.is_some() {
             assert!(trace.iter().any(|step| step.what == "found"), "{trace:?}");
             println!("{}: searches: {} steps", G::NAME, trace.len());
-            ends(G::NAME, || write_some(&index, &mut oracle, None, 1));
+            ends(G::NAME, || write_some(&index, &mut oracle, &[], 1));
             return;
         }
     }

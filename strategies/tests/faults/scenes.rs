@@ -166,10 +166,30 @@ impl Scene {
     }
 }
 
+/// An index of enough nodes for a round of [`ROWS`] rows, where batches go in rounds.
+pub fn set_up_for_batches<G: Graph>() -> (Tested<G>, Oracle) {
+    let config = IndexConfig { m: 3, ef_construction: 4, ..IndexConfig::new(DIM, Metric::L2) };
+    let index = Tested::<G>::new(config).unwrap();
+    let (mut random, mut oracle) = (Random(5), Oracle::new(DIM, Metric::L2));
+    for _ in 0..300 {
+        let vector = random.vector(DIM);
+        oracle.insert(index.insert(&vector).unwrap(), &vector);
+    }
+    (index, oracle)
+}
+
+/// Rows of a batch.
+pub const ROWS: usize = 5;
+
+/// Rows, one after another.
+pub fn rows(random: &mut Random, count: usize) -> Vec<f32> {
+    (0..count).flat_map(|_| random.vector(DIM)).collect()
+}
+
 /// What must hold of a graph that no one changes, with or without a call that has stopped halfway: lists are whole (P6); all
-/// nodes whose insert has returned hang together (P1); and a search finds what brute force finds. The node of the call, `half`,
-/// may be there or not, but if it can be met then it is whole.
-pub fn assert_right<G: Graph>(index: &Tested<G>, oracle: &Oracle, half: Option<NodeId>, what: &str) {
+/// nodes whose insert has returned hang together (P1); and a search finds what brute force finds. The nodes of the call, `half`,
+/// may be there or not, but one that can be met is whole.
+pub fn assert_right<G: Graph>(index: &Tested<G>, oracle: &Oracle, half: &[NodeId], what: &str) {
     {
         let view = index.graph().read();
         let config = GraphConfig { m: index.config().m, capacity: index.config().capacity };
@@ -178,7 +198,7 @@ pub fn assert_right<G: Graph>(index: &Tested<G>, oracle: &Oracle, half: Option<N
         let met = met(&view);
         let mut lost = stranded(&view);
         // Nodes that were taken back, or are not yet there: they may be on their own, but not be met like that.
-        lost.retain(|n| met.contains(n) || view.state(*n) == NodeState::Live && Some(*n) != half);
+        lost.retain(|n| met.contains(n) || view.state(*n) == NodeState::Live && !half.contains(n));
         assert!(lost.is_empty(), "{what}: no way from or to {lost:?}");
     }
     let mut random = Random(oracle.len() as u64);
@@ -186,10 +206,7 @@ pub fn assert_right<G: Graph>(index: &Tested<G>, oracle: &Oracle, half: Option<N
         let (query, all) = (random.vector(DIM), index.node_count() + 1);
         let mut answer = index.search(&query, all, all).unwrap();
         let truth = oracle.nearest(&query, all);
-        if let Some(half) = half {
-            answer.retain(|neighbor| neighbor.node != half);
-            assert!(truth.iter().all(|neighbor| neighbor.node != half));
-        }
+        answer.retain(|neighbor| !half.contains(&neighbor.node));
         assert_eq!(answer, truth, "{what}");
         assert_ordered(&index.search(&query, 3, 5).unwrap());
     }
@@ -210,7 +227,7 @@ fn met(view: &impl View) -> BTreeSet<NodeId> {
 }
 
 /// Some inserts and removals of others, each of them seen at once.
-pub fn write_some<G: Graph>(index: &Tested<G>, oracle: &mut Oracle, spare: Option<NodeId>, seed: u64) {
+pub fn write_some<G: Graph>(index: &Tested<G>, oracle: &mut Oracle, spare: &[NodeId], seed: u64) {
     let mut random = Random(seed);
     for round in 0..3 {
         let vector = random.vector(DIM);
@@ -218,7 +235,7 @@ pub fn write_some<G: Graph>(index: &Tested<G>, oracle: &mut Oracle, spare: Optio
         assert!(index.contains(node));
         oracle.insert(node, &vector);
         let victim = oracle.node(random.below(oracle.len()));
-        if round > 0 && Some(victim) != spare {
+        if round > 0 && !spare.contains(&victim) {
             index.remove(victim).unwrap();
             assert!(oracle.remove(victim) && !index.contains(victim));
         }

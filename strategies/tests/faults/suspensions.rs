@@ -4,11 +4,13 @@
 //! up must end when it goes on.
 
 use crate::faulty::{Fault, Gate, Holds, Step, armed};
-use crate::scenes::{Call, Scene, Tested, assert_right, write_some};
-use crate::support::{Oracle, assert_whole};
+use crate::scenes::{Call, DIM, ROWS, Scene, Tested, assert_right, rows, set_up_for_batches, write_some};
+use crate::support::{Oracle, Random, assert_whole};
+use core::ops::ControlFlow;
 use hnsw_core::graph::{Caps, Graph, NodeId};
 use hnsw_core::hnsw::Scratch;
 use hnsw_core::sync::thread;
+use rayon::ThreadPoolBuilder;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -55,18 +57,33 @@ fn promise(caps: Caps, holds: Holds) -> Promise {
     }
 }
 
-/// What others do while the call is suspended, and what they find.
-fn others<G: Graph>(
+/// What others do while a call is suspended, and what they find. Those who may be held up begin and wait, and must end when
+/// `release` lets the call go on.
+fn meanwhile<G: Graph>(
     index: &Tested<G>,
     oracle: &mut Oracle,
-    half: Option<NodeId>,
-    writes: Option<u64>,
+    half: &[NodeId],
+    (step, at): (Step, usize),
     what: &str,
+    release: impl FnOnce() + Send,
 ) {
-    assert_right(index, oracle, half, what);
-    if let Some(seed) = writes {
-        write_some(index, oracle, half, seed);
-        assert_right(index, oracle, half, what);
+    let Promise { searches, writers } = promise(G::CAPS, step.holds);
+    let write = |oracle: &mut Oracle| write_some(index, oracle, half, at as u64);
+    if searches {
+        ends(what, || {
+            assert_right(index, oracle, half, what);
+            if writers {
+                write(oracle);
+                assert_right(index, oracle, half, what);
+            }
+        });
+    }
+    if !writers {
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| write(oracle));
+            release();
+            ends(what, || waiting.join().unwrap());
+        });
     }
 }
 
@@ -92,21 +109,8 @@ fn at_step<G: Graph>(scene: &Scene, at: usize) -> Result<(bool, bool), Vec<Step>
         let what = format!("{}, {}, suspended at {at}: {step:?}", G::NAME, scene.name);
         let Promise { searches, writers } = promise(G::CAPS, step.holds);
         // Before an insert has an id, others take those that come next.
-        let half = (removed || step.what != "reserve").then(|| scene.node());
-        if searches {
-            ends(&what, || others(index, &mut oracle, half, writers.then_some(at as u64), &what));
-        }
-        if !(searches && writers) {
-            // They may wait, and end when the writer goes on.
-            let (index, oracle, what) = (&index, &mut oracle, &what);
-            thread::scope(|scope| {
-                let waiting = scope.spawn(move || write_some(index, oracle, half, at as u64));
-                let_go.send(()).unwrap();
-                ends(what, || {
-                    waiting.join().unwrap();
-                });
-            });
-        }
+        let half = if removed || step.what != "reserve" { &[scene.node()][..] } else { &[] };
+        meanwhile(index, &mut oracle, half, (step, at), &what, || let_go.send(()).unwrap());
         drop(let_go);
         ends(&what, || {
             let (node, _) = writer.join().unwrap();
@@ -120,7 +124,7 @@ fn at_step<G: Graph>(scene: &Scene, at: usize) -> Result<(bool, bool), Vec<Step>
         return outcome;
     }
     let what = format!("{}, {}, after it was suspended at {at}", G::NAME, scene.name);
-    assert_right(index, &oracle, None, &what);
+    assert_right(index, &oracle, &[], &what);
     assert_whole(index, &what);
     outcome
 }
@@ -148,6 +152,52 @@ pub fn a_writer_suspended_at_any_step_holds_up_whom_it_may<G: Graph>() {
                     break;
                 }
             }
+        }
+    }
+}
+
+/// A batch on one thread, in rounds where the strategy has them, at every third of its steps: each row has the same ones.
+pub fn a_batch_suspended_at_any_step_holds_up_whom_it_may<G: Graph>() {
+    /// A larger graph takes longer to check.
+    const MOST: usize = 700;
+    let pool = &ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let (mut set_up, mut random) = (set_up_for_batches::<G>(), Random(12));
+    for at in (0..).step_by(3) {
+        if set_up.0.node_count() > MOST {
+            set_up = set_up_for_batches::<G>();
+        }
+        let ((index, oracle), rows) = (&mut set_up, &rows(&mut random, ROWS));
+        let index = &*index;
+        let first = index.node_count();
+        let nodes: Vec<NodeId> = (first..first + ROWS).map(|node| NodeId::new(node as u32)).collect();
+        let (reached, is_reached) = mpsc::channel();
+        let (let_go, open) = mpsc::channel();
+        let suspended = thread::scope(|scope| {
+            let batch = scope.spawn(move || {
+                let fault = Fault::Wait(Gate { reached, open });
+                let insert = || index.insert_batch(rows, |_| ControlFlow::Continue(())).unwrap();
+                pool.install(|| armed(Some((at, fault)), insert))
+            });
+            let step = is_reached.recv_timeout(LONG);
+            let what = format!("{}, a batch, suspended at {at}: {step:?}", G::NAME);
+            if let Ok(step) = step {
+                let half = if step.what == "reserve" { &[] } else { &nodes[..] };
+                meanwhile(index, oracle, half, (step, at), &what, || let_go.send(()).unwrap());
+            }
+            drop(let_go);
+            ends(&what, || {
+                let first = batch.join().unwrap().0.expect("it was suspended, and went on");
+                for (i, row) in rows.chunks(DIM).enumerate() {
+                    oracle.insert(NodeId::new(first.get() + i as u32), row);
+                }
+            });
+            assert_right(index, oracle, &[], &what);
+            step.is_ok()
+        });
+        if !suspended {
+            println!("{}: a batch: {at} steps", G::NAME);
+            assert!(at > 10 * ROWS, "{at} steps");
+            return;
         }
     }
 }
