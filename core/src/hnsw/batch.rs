@@ -57,7 +57,8 @@ impl<G: Graph, C: Codec> Index<G, C> {
     /// number of threads.
     ///
     /// `progress` is called with the number of rows done so far, from any thread and in no particular order; when it breaks,
-    /// rows that no thread has begun are left out.
+    /// rows that no thread has begun are left out. If it panics, or the codec does, the panic goes on to the caller: rows done
+    /// are in the index, the others are not.
     ///
     /// # Errors
     /// When the rows do not fit, are not whole, or one of them is not usable: then nothing was inserted. When `progress`

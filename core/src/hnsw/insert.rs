@@ -22,6 +22,12 @@
 //! node to every visible node, and one from every visible node to the first. Hence every node whose insert has returned is
 //! reachable from every other, however lists are pruned and wherever other inserts are suspended. (Bounded degree alone lets
 //! pruning take a node's last in-edge; in-degree above zero is not enough either, because closed islands have it.)
+//!
+//! # An insert that panics has not happened
+//!
+//! The codec and the recorder are others' code. If one of them panics, sessions and locks are given back as the stack unwinds,
+//! and then the node is [taken back](Unfinished): one that has taken effect is removed. Lists that name it already may go on
+//! doing so, as they may name any tombstone: by the argument above it has its anchors. The id stays used up.
 
 use super::phases::{Phase, Recorder};
 use super::pool::Candidate;
@@ -31,10 +37,10 @@ use super::select::{Addition, LinkKind};
 use super::{Index, Neighbor};
 use crate::distance::Metric;
 use crate::error::InsertError;
-use crate::graph::{At, Edit, Entry, Graph, Level, Link, LinkBuf, NodeId, Verdict, View};
+use crate::graph::{At, Edit, Entry, Graph, Level, Link, LinkBuf, NodeId, NodeState, Verdict, View};
 use crate::mix::mix;
 use crate::vectors::Codec;
-use core::ops::RangeInclusive;
+use core::ops::{Range, RangeInclusive};
 use std::collections::HashSet;
 
 impl<G: Graph, C: Codec> Index<G, C> {
@@ -90,6 +96,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
         scratch: &mut Scratch<C>,
         recorder: &mut impl Recorder,
     ) {
+        let unfinished = Unfinished::new(self, node, 1);
         let codec = self.vectors.codec();
         let query = scratch.prepare(codec, vector);
         let level = self.levels.of(node);
@@ -118,6 +125,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
             attempt += 1;
         }
         scratch.query = Some(query);
+        unfinished.finish();
     }
 
     /// Makes the node the first of an empty graph. False if another was faster.
@@ -284,6 +292,53 @@ impl<G: Graph, C: Codec> Index<G, C> {
     /// the nearest neighbour and two to children, so that the tree can branch.
     pub(super) fn anchor_limit(&self) -> usize {
         self.config.m.max(3)
+    }
+}
+
+/// Nodes whose insert is under way. If that unwinds they are taken back: no search may return a node that no one was told of,
+/// and no live node may lack its anchors.
+pub(super) struct Unfinished<'a, G: Graph, C: Codec> {
+    index: &'a Index<G, C>,
+    nodes: Range<u32>,
+    named: bool,
+}
+
+impl<'a, G: Graph, C: Codec> Unfinished<'a, G, C> {
+    /// For `count` nodes from `first` on. The caller has no session open when this is dropped.
+    pub(super) fn new(index: &'a Index<G, C>, first: NodeId, count: usize) -> Self {
+        Unfinished { index, nodes: first.get()..first.get() + count as u32, named: false }
+    }
+
+    /// As [`Unfinished::new`], for nodes that lists of each other may name before they have taken effect. They become
+    /// tombstones all: no list may name a node that is not in the graph.
+    pub(super) fn named(index: &'a Index<G, C>, first: NodeId, count: usize) -> Self {
+        let mut unfinished = Unfinished::new(index, first, count);
+        unfinished.named = true;
+        unfinished
+    }
+
+    /// The nodes are in the graph.
+    pub(super) fn finish(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl<G: Graph, C: Codec> Drop for Unfinished<'_, G, C> {
+    #[cold]
+    fn drop(&mut self) {
+        // A model checker ends an execution by unwinding it, and nothing may run in it any more.
+        if cfg!(any(hnsw_loom, hnsw_shuttle)) {
+            return;
+        }
+        for node in self.nodes.clone().map(NodeId::new) {
+            self.index.edit(|edit| {
+                if self.named && edit.state(node) == NodeState::Reserved {
+                    edit.publish(node);
+                }
+                // One that has not taken effect is not found, and never will be.
+                edit.tombstone(node);
+            });
+        }
     }
 }
 

@@ -126,6 +126,9 @@ impl<G: Graph, C: Codec> Index<G, C> {
 
     /// Inserts a vector and returns its node. Node ids are given out in order from 0.
     ///
+    /// If the codec panics the insert has not happened: no search that starts afterwards returns the node. Its id, and the room
+    /// that it takes, stay used up.
+    ///
     /// # Errors
     /// When the vector has the wrong length, is not finite, or is zero under the cosine metric; when the index is full.
     pub fn insert(&self, vector: &[f32]) -> Result<NodeId, InsertError> {

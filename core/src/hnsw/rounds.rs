@@ -24,7 +24,8 @@
 //! The argument of [`insert`](super::insert) holds as it stands, with other writers too, because each node goes through the
 //! same steps in the same order: its own lists first, among them the anchor to its nearest neighbour; then one list that names
 //! it, its parent's, by an anchor; then all others. Parents and nearest neighbours are nodes that searches met before the
-//! round, or nodes that have their anchors already; so they were visible earlier.
+//! round, or nodes that have their anchors already; so they were visible earlier. A round that panics is taken back, all of
+//! its nodes, as an insert is.
 //!
 //! # What others see meanwhile
 //!
@@ -32,7 +33,7 @@
 //! others are as correct as ever, but where they fall among the steps decides what the graph will be.
 
 use super::Index;
-use super::insert::write_forward;
+use super::insert::{Unfinished, write_forward};
 use super::pool::Candidate;
 use super::scratch::{Scratch, with_local};
 use super::search::Searcher;
@@ -97,7 +98,11 @@ impl<G: Graph, C: Codec> Index<G, C> {
             let (round, later) = rest.split_at(self.round_size(next.index(), rest));
             match round {
                 [node] => with_local(|scratch| self.insert_reserved(*node, vector(*node), scratch, &mut ())),
-                _ => self.round(round, vector, 0),
+                _ => {
+                    let unfinished = Unfinished::new(self, *next, round.len());
+                    self.round(round, vector, 0);
+                    unfinished.finish();
+                }
             }
             rest = later;
             if !finished(round.len()) {

@@ -1,6 +1,6 @@
 //! Concurrent builds on real data (P1, P6), with the recall of a sequential build.
 
-use crate::support::{Random, assert_whole, index, insert_racing, sift};
+use crate::support::{Random, assert_whole, index, insert_racing, seeds, sift};
 use hnsw_core::distance::Metric;
 use hnsw_core::graph::Graph;
 use hnsw_core::hnsw::{Index, IndexConfig, Scratch};
@@ -19,13 +19,6 @@ pub fn config(seed: u64) -> IndexConfig {
         capacity: sift().base.len(),
         seed,
         ..IndexConfig::new(128, Metric::L2)
-    }
-}
-
-fn seeds() -> u64 {
-    match std::env::var("HNSW_SEEDS") {
-        Ok(seeds) => seeds.parse().expect("HNSW_SEEDS is a number of seeds"),
-        Err(_) => 2,
     }
 }
 

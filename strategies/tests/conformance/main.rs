@@ -13,9 +13,9 @@
 //! | [`batches`] | batches, errors and limits |
 //! | [`bulk`] | graphs that are built as a whole (P1, P6, P9) |
 //! | [`rounds`] | batches whose graph does not depend on the threads (P9) |
-//! | [`model`] | random sequences of calls against brute force |
+//! | [`model`] | random sequences of calls, and some that have a name, against brute force and `sequential` |
 //!
-//! The builds run with 2 seeds; the environment variable `HNSW_SEEDS` asks for more.
+//! The builds and the sequences run with 2 seeds; the environment variable `HNSW_SEEDS` asks for more.
 #![cfg(not(hnsw_loom))]
 
 mod batches;
@@ -33,6 +33,8 @@ mod progress;
 mod rounds;
 mod snapshots;
 mod support;
+
+use model::named;
 
 macro_rules! suite {
     ($(($name:ident, $graph:ty)),+ $(,)?) => {
@@ -53,6 +55,8 @@ macro_rules! suite {
                     copies_of_one_vector_are_built, a_built_index_is_an_index, a_request_to_stop_a_build_leaves_nothing,
                     others_may_write_and_search_during_a_build;
                 model: sequences_of_calls_agree_with_brute_force;
+                named: an_index_of_tombstones_alone, more_is_asked_for_than_there_is, a_vector_of_zeros_in_a_batch,
+                    the_last_id_and_no_more, copies_of_one_vector_by_every_way_in;
                 packed: a_packed_copy_answers_as_its_source, a_packed_copy_of_nothing_finds_nothing,
                     packing_beside_writers_keeps_what_had_returned;
             }

@@ -10,6 +10,14 @@ use std::sync::{Barrier, OnceLock};
 
 pub const METRICS: [Metric; 3] = [Metric::L2, Metric::InnerProduct, Metric::Cosine];
 
+/// How many seeds to try.
+pub fn seeds() -> u64 {
+    match std::env::var("HNSW_SEEDS") {
+        Ok(seeds) => seeds.parse().expect("HNSW_SEEDS is a number of seeds"),
+        Err(_) => 2,
+    }
+}
+
 /// SplitMix64 (Steele, Lea and Flood 2014).
 pub struct Random(pub u64);
 

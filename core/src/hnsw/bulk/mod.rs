@@ -30,6 +30,7 @@ mod diverse;
 mod leaves;
 mod tree;
 
+use super::insert::Unfinished;
 use super::pool::Candidate;
 use super::scratch::{Scratch, with_local};
 use super::search::Searcher;
@@ -298,7 +299,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
     /// and rows under [`Metric::InnerProduct`] go through [`Index::insert_batch`].
     ///
     /// `progress` is called with the amount of work done so far, in rows, from any thread and in no particular order; when it
-    /// breaks early enough nothing is inserted.
+    /// breaks early enough nothing is inserted. If it panics, or the codec does, nothing is inserted, and the ids stay unused.
     ///
     /// # Errors
     /// When the rows do not fit, are not whole, or one of them is not usable: then nothing was inserted. When `progress`
@@ -331,7 +332,9 @@ impl<G: Graph, C: Codec> Index<G, C> {
         match plan.lists(rows, &tick) {
             ControlFlow::Break(()) => Err(BatchError::Stopped { done: 0 }),
             ControlFlow::Continue((order, lists, forest)) => {
+                let unfinished = Unfinished::named(self, first, count);
                 self.install(first, rows, &order, &lists, &forest);
+                unfinished.finish();
                 Ok(first)
             }
         }
