@@ -114,8 +114,31 @@ pub struct Trial {
     pub unreachable: usize,
     /// Time to give the index back, in milliseconds.
     pub teardown_ms: f64,
+    /// What was done at each atomic and lock; `null` in a build that does not count.
+    #[serde(default)]
+    pub sites: Option<Vec<Site>>,
     /// Why not to trust the rates; empty if nothing is known against them.
     pub tainted: Vec<String>,
+}
+
+/// What one place of the source did to atomics or locks in the window, per thousand operations.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// Its name in `docs/orderings.md`, or file and line.
+    pub site: String,
+    /// The file.
+    pub file: String,
+    /// `load`, `store`, `update`, `exchange`, `fence`, `lock`, `read lock` or `write lock`.
+    pub access: String,
+    /// How often.
+    pub count: f64,
+    /// Of these: exchanges that failed, locks that were not free at once.
+    pub lost: f64,
+    /// Microseconds for which threads waited for the lock.
+    pub waited_us: f64,
+    /// Microseconds for which it was held.
+    pub held_us: f64,
 }
 
 /// Points of one class of ages.

@@ -14,7 +14,7 @@ mod tests;
 mod trial;
 
 pub use args::ChurnArgs;
-pub use document::{Config, Dataset, Document, Freshness, Garbage, SCHEMA_VERSION, Trial};
+pub use document::{Config, Dataset, Document, Freshness, Garbage, SCHEMA_VERSION, Site, Trial};
 
 use std::io::Write;
 use std::path::Path;
@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use hnsw_core::graph::NodeId;
 use hnsw_core::hnsw::IndexConfig;
+use hnsw_core::sync::SiteCount;
 use rayon::prelude::*;
 
 use crate::data::{self, CodedBase};
@@ -212,6 +213,10 @@ fn told(
     judged: Judged,
     tainted: Vec<String>,
 ) -> Trial {
+    let operations = [&happened.searches, &happened.inserts, &happened.removals]
+        .map(|tally| tally.operations())
+        .iter()
+        .sum();
     store.quiesce();
     let (health, memory) = (store.health(), store.memory());
     let begin = Instant::now();
@@ -244,6 +249,26 @@ fn told(
         expected_live: happened.lives.live(),
         unreachable: health.unreachable,
         teardown_ms: teardown.as_secs_f64() * 1e3,
+        sites: happened.sites.as_deref().map(|sites| per_thousand(sites, operations)),
         tainted,
     }
+}
+
+/// Counts for each thousand operations, the most frequent first.
+fn per_thousand(sites: &[SiteCount], operations: u64) -> Vec<Site> {
+    let each = |count: u64| 1e3 * count as f64 / operations.max(1) as f64;
+    let mut told: Vec<Site> = sites
+        .iter()
+        .map(|site| Site {
+            site: site.site.clone(),
+            file: site.file.clone(),
+            access: site.access.to_owned(),
+            count: each(site.count),
+            lost: each(site.lost),
+            waited_us: each(site.waited_ns) / 1e3,
+            held_us: each(site.held_ns) / 1e3,
+        })
+        .collect();
+    told.sort_by(|a, b| b.count.total_cmp(&a.count));
+    told
 }

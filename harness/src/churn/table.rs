@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use comfy_table::{Cell, Table};
 
-use super::document::{Document, Freshness, Trial};
+use super::document::{Document, Freshness, Site, Trial};
 use crate::record::Op;
 use crate::report::{grouped, plain};
 
@@ -56,7 +56,34 @@ pub(super) fn print(document: &Document, out: &mut dyn Write) -> io::Result<()> 
     for trial in document.trials.iter().filter(|trial| !trial.tainted.is_empty()) {
         writeln!(out, "! {} x{}: {}", trial.strategy, trial.threads, trial.tainted.join("; "))?;
     }
-    Ok(())
+    document.trials.iter().try_for_each(|trial| match &trial.sites {
+        Some(sites) => print_sites(trial, sites, out),
+        None => Ok(()),
+    })
+}
+
+const SITES: [&str; 7] = ["site", "access", "each", "lost", "waited us", "held us", "file"];
+
+/// Every site, for each thousand operations.
+fn print_sites(trial: &Trial, sites: &[Site], out: &mut dyn Write) -> io::Result<()> {
+    let mut table: Table = plain(&SITES, false);
+    let or_dash = |value: f64| if value == 0.0 { "–".to_owned() } else { format!("{value:.2}") };
+    for site in sites {
+        table.add_row([
+            site.site.clone(),
+            site.access.clone(),
+            format!("{:.1}", site.count),
+            or_dash(site.lost),
+            or_dash(site.waited_us),
+            or_dash(site.held_us),
+            site.file.clone(),
+        ]);
+    }
+    writeln!(
+        out,
+        "\n{} x{}, for each thousand operations, by the names of docs/orderings.md (lost: exchanges that failed, locks that were not free):\n{table}",
+        trial.strategy, trial.threads
+    )
 }
 
 fn cells(trial: &Trial) -> Vec<Cell> {

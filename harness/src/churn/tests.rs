@@ -161,6 +161,25 @@ fn a_strategy_that_loses_fresh_points_is_caught() {
 }
 
 #[test]
+fn counts_are_for_a_thousand_operations_the_most_frequent_first() {
+    let count = |site: &str, count, lost| SiteCount {
+        site: site.into(),
+        file: "a.rs".into(),
+        access: "exchange",
+        count,
+        lost,
+        waited_ns: 4_000,
+        held_ns: 0,
+    };
+    let told = per_thousand(&[count("seldom", 5, 1), count("often", 50, 0)], 500);
+    assert_eq!(
+        told.iter().map(|site| (site.site.as_str(), site.count, site.lost)).collect::<Vec<_>>(),
+        [("often", 100.0, 0.0), ("seldom", 10.0, 2.0)]
+    );
+    assert_eq!((told[0].waited_us, told[0].held_us), (8.0, 0.0));
+}
+
+#[test]
 fn the_command_prints_a_table_and_writes_a_document() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("churn.json");

@@ -13,7 +13,7 @@ use hnsw_core::error::ConfigError;
 use hnsw_core::graph::check::Health;
 use hnsw_core::graph::{Graph, GraphConfig, MemoryReport, NodeId};
 use hnsw_core::hnsw::{Index, IndexConfig, Scratch};
-use hnsw_core::sync::CachePadded;
+use hnsw_core::sync::{CachePadded, SiteCount, site_counts};
 use hnsw_core::vectors::F32;
 use std::ops::ControlFlow;
 
@@ -155,6 +155,8 @@ pub(super) struct Happened {
     pub(super) lives: Lives,
     pub(super) log: Vec<Search>,
     pub(super) looks: Vec<Look>,
+    /// What was done at each site in the window, in builds that count.
+    pub(super) sites: Option<Vec<SiteCount>>,
     pub(super) unpinned: Option<String>,
     pub(super) interrupted: bool,
 }
@@ -208,7 +210,7 @@ pub(super) fn run(store: &dyn Store, shape: &Shape<'_>, stop: &AtomicBool) -> Re
         &cpus,
         Some(shape.window),
         stop,
-        || (),
+        site_counts,
         |_| Scratch::new(),
         |turn, scratch| match turn.worker {
             worker if worker < workers => field.work(turn, scratch),
@@ -224,6 +226,7 @@ pub(super) fn run(store: &dyn Store, shape: &Shape<'_>, stop: &AtomicBool) -> Re
         lives: Lives::default(),
         log: Vec::new(),
         looks: Vec::new(),
+        sites: between(window.observed),
         unpinned: window.unpinned,
         interrupted: window.interrupted,
     };
@@ -234,6 +237,24 @@ pub(super) fn run(store: &dyn Store, shape: &Shape<'_>, stop: &AtomicBool) -> Re
         happened.add(worked?)?;
     }
     Ok(happened)
+}
+
+/// What was counted from the first reading to the second.
+fn between((before, after): (Option<Vec<SiteCount>>, Option<Vec<SiteCount>>)) -> Option<Vec<SiteCount>> {
+    let (before, mut after) = (before?, after?);
+    for count in &mut after {
+        let same = |other: &&SiteCount| {
+            (&other.site, &other.file, other.access) == (&count.site, &count.file, count.access)
+        };
+        if let Some(earlier) = before.iter().find(same) {
+            count.count -= earlier.count;
+            count.lost -= earlier.lost;
+            count.waited_ns -= earlier.waited_ns;
+            count.held_ns -= earlier.held_ns;
+        }
+    }
+    after.retain(|count| count.count > 0);
+    Some(after)
 }
 
 impl Happened {
