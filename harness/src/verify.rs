@@ -96,11 +96,13 @@ fn run_problems(document: &Document) -> Vec<String> {
 fn row_problems(document: &Document, row: &Row) -> Vec<String> {
     let mut found = Vec::new();
     outside_configuration(&document.run.config, row, &mut found);
-    let oversubscribed = row.threads > document.run.allowed_cpus.len();
+    let run = &document.run;
+    let oversubscribed = row.threads > run.allowed_cpus.len() || run.config.shares_cpus(row.threads);
     if row.oversubscribed != oversubscribed {
-        let allowed = document.run.allowed_cpus.len();
+        let allowed = run.allowed_cpus.len();
+        let shared = if run.config.shares_cpus(row.threads) { ", two of them on one" } else { "" };
         found.push(format!(
-            "oversubscribed is {}, with {} threads on {allowed} allowed CPUs",
+            "oversubscribed is {}, with {} threads on {allowed} allowed CPUs{shared}",
             row.oversubscribed, row.threads
         ));
     }

@@ -10,7 +10,7 @@ use hnsw_core::graph::MAX_M;
 
 use super::trial::{self, Subject};
 use crate::data::{Dataset, LoadOptions, embedded, load};
-use crate::machine::{Machine, Placement};
+use crate::machine::{Machine, PlaceArgs};
 use crate::sweep::{check_threads, distinct, powers_of_two};
 
 /// Measure recall, freshness and garbage while points come and go
@@ -69,9 +69,9 @@ pub struct ChurnArgs {
     /// Seed of levels, operation mixes and the sample
     #[arg(long, value_name = "SEED", default_value_t = 42)]
     pub seed: u64,
-    /// Where workers run
-    #[arg(long, value_name = "POLICY", default_value = "compact")]
-    pub pin: Placement,
+    /// Where workers and memory go.
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// Also write what was measured to this file
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -130,7 +130,8 @@ impl ChurnArgs {
 
     /// What is measured on these data.
     pub(super) fn plan(&self, machine: &Machine, dataset: &Dataset) -> Result<Plan> {
-        let threads = distinct(self.threads.clone().unwrap_or_else(|| powers_of_two(machine.allowed_cores)));
+        let cores = self.place.pin.cpus(machine).len();
+        let threads = distinct(self.threads.clone().unwrap_or_else(|| powers_of_two(cores)));
         let (rows, most) = (dataset.len(), threads.last().copied().unwrap_or(1));
         let occupancy = self.occupancy.unwrap_or(rows / 2);
         ensure!(

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::machine::{BuildInfo, Machine, Placement};
+use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
 use crate::record::Op;
 
 /// The version of the form of [`Document`].
@@ -72,6 +72,13 @@ pub struct Config {
     pub seed: u64,
     /// How threads were placed.
     pub pin: Placement,
+    /// The CPU of each thread, for the most that a trial has; fewer threads have the first of them. Null where threads are not
+    /// pinned, absent from documents of before it was recorded.
+    #[serde(default)]
+    pub placement: Option<Vec<Seat>>,
+    /// Where memory came from; absent from documents of before it was recorded.
+    #[serde(default)]
+    pub memory_policy: Option<MemoryInForce>,
 }
 
 /// One strategy at one thread count.

@@ -28,7 +28,7 @@ use hnsw_core::sync::SiteCount;
 use rayon::prelude::*;
 
 use crate::data::{self, CodedBase};
-use crate::machine::{Machine, Noise, build_info};
+use crate::machine::{Machine, MemoryInForce, Noise, build_info};
 use crate::sweep::Outcome;
 use crate::{output, progress};
 use history::{Search, Standing, Target};
@@ -47,7 +47,8 @@ pub fn run(args: &ChurnArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<O
         // Before the time is spent.
         output::check_place(path).with_context(|| unwritable(path))?;
     }
-    let (document, outcome) = measure(args, machine, stop)?;
+    let memory = args.place.settle(&machine)?;
+    let (document, outcome) = measure(args, machine, memory, stop)?;
     if outcome == Outcome::Interrupted && document.trials.is_empty() {
         eprintln!("stopped before the first trial had ended; nothing was written");
         return Ok(outcome);
@@ -75,7 +76,12 @@ pub fn run(args: &ChurnArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<O
     Ok(outcome)
 }
 
-fn measure(args: &ChurnArgs, machine: Machine, stop: &AtomicBool) -> Result<(Document, Outcome)> {
+fn measure(
+    args: &ChurnArgs,
+    machine: Machine,
+    memory: MemoryInForce,
+    stop: &AtomicBool,
+) -> Result<(Document, Outcome)> {
     if cfg!(debug_assertions) {
         eprintln!(
             "warning: this build has debug assertions, so its timings mean nothing; build it with --release"
@@ -84,6 +90,7 @@ fn measure(args: &ChurnArgs, machine: Machine, stop: &AtomicBool) -> Result<(Doc
     let dataset = args.data()?;
     let plan = args.plan(&machine, &dataset)?;
     let base = CodedBase::of(&dataset);
+    let pin = &args.place.pin;
     let (mut trials, mut outcome) = (Vec::new(), Outcome::Complete);
     'all: for subject in &plan.strategies {
         for &threads in &plan.threads {
@@ -96,7 +103,7 @@ fn measure(args: &ChurnArgs, machine: Machine, stop: &AtomicBool) -> Result<(Doc
             };
             let shape = Shape {
                 dataset: &dataset,
-                cpus: args.pin.plan(&machine, threads),
+                cpus: pin.plan(&machine, threads),
                 occupancy: plan.occupancy,
                 writes: args.writes,
                 fresh: args.fresh,
@@ -106,7 +113,7 @@ fn measure(args: &ChurnArgs, machine: Machine, stop: &AtomicBool) -> Result<(Doc
                 window: Duration::from_secs_f64(args.seconds),
                 seed: args.seed,
             };
-            let oversubscribed = threads > machine.allowed_cores;
+            let oversubscribed = pin.oversubscribes(&machine, threads);
             let (store, noise) = ((subject.make)(config)?, Noise::now());
             let happened = trial::run(store.as_ref(), &shape, stop)?;
             let mut tainted = Noise::now().since(&noise, oversubscribed);
@@ -121,6 +128,7 @@ fn measure(args: &ChurnArgs, machine: Machine, stop: &AtomicBool) -> Result<(Doc
             spinner.finish_and_clear();
         }
     }
+    let placement = pin.seats(&machine, plan.threads.last().copied().unwrap_or(1));
     let document = Document {
         schema_version: SCHEMA_VERSION,
         machine,
@@ -138,7 +146,9 @@ fn measure(args: &ChurnArgs, machine: Machine, stop: &AtomicBool) -> Result<(Doc
             seconds: args.seconds,
             sample: args.sample,
             seed: args.seed,
-            pin: args.pin,
+            pin: pin.clone(),
+            placement,
+            memory_policy: Some(memory),
         },
         trials,
     };

@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use super::memory::{LIST_BYTES, lines_of};
-use crate::machine::{Machine, Placement};
+use crate::machine::{Machine, PlaceArgs, Placement};
 use crate::sweep::{check_threads, distinct, powers_of_two};
 
 const MAX_ROWS: usize = 1 << 30;
@@ -34,9 +34,9 @@ pub struct LimitArgs {
     /// Time for each of the three figures of a point, in seconds
     #[arg(long, value_name = "S", default_value_t = 0.3, allow_negative_numbers = true)]
     pub seconds: f64,
-    /// Where threads run
-    #[arg(long, value_name = "POLICY", default_value = "compact")]
-    pub pin: Placement,
+    /// Where threads and memory go.
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// Also write what was measured to this file
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -68,12 +68,13 @@ impl Plan {
             "--seconds is {}; a figure takes from 0.01 to 60 seconds",
             args.seconds
         );
-        let threads = args.threads.clone().unwrap_or_else(|| powers_of_two(machine.allowed_cores));
+        let pin = &args.place.pin;
+        let threads = args.threads.clone().unwrap_or_else(|| powers_of_two(pin.cpus(machine).len()));
         threads.iter().try_for_each(|&threads| check_threads(threads))?;
         let (shapes, threads) = (pairs(&args.rows, &args.bytes)?, distinct(threads));
         let most = threads.last().copied().unwrap_or(1);
         check_memory(&shapes, most)?;
-        Ok(Plan { shapes, threads, seconds: args.seconds, placement: args.pin })
+        Ok(Plan { shapes, threads, seconds: args.seconds, placement: pin.clone() })
     }
 }
 

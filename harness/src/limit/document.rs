@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::machine::{BuildInfo, Machine, Placement};
+use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
 use crate::stats;
 
 /// The version of the form of [`Document`].
@@ -20,6 +20,13 @@ pub struct Document {
     pub build: BuildInfo,
     /// How threads were placed.
     pub pin: Placement,
+    /// The CPU of each thread, for the most that a point has; fewer threads have the first of them. Null where threads are not
+    /// pinned, absent from documents of before it was recorded.
+    #[serde(default)]
+    pub placement: Option<Vec<Seat>>,
+    /// Where memory came from; absent from documents of before it was recorded.
+    #[serde(default)]
+    pub memory_policy: Option<MemoryInForce>,
     /// Time for each figure.
     pub seconds: f64,
     /// One per working set and number of threads.

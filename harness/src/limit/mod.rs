@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::machine::{Machine, build_info};
+use crate::machine::{Machine, MemoryInForce, build_info};
 use crate::{output, progress};
 use args::{Plan, Shape};
 use memory::WorkingSet;
@@ -38,7 +38,8 @@ pub fn run(args: &LimitArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<(
         // Before the time is spent.
         output::check_place(path).with_context(|| unwritable(path))?;
     }
-    let document = measure(plan, machine, args.quiet, stop)?;
+    let memory = args.place.settle(&machine)?;
+    let document = measure(plan, machine, memory, args.quiet, stop)?;
     table::print(&document, out)?;
     if let Some(path) = &args.out {
         output::write_json(&document, path).with_context(|| unwritable(path))?;
@@ -47,7 +48,13 @@ pub fn run(args: &LimitArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<(
     Ok(())
 }
 
-fn measure(plan: Plan, machine: Machine, quiet: bool, stop: &AtomicBool) -> Result<Document> {
+fn measure(
+    plan: Plan,
+    machine: Machine,
+    memory: MemoryInForce,
+    quiet: bool,
+    stop: &AtomicBool,
+) -> Result<Document> {
     if cfg!(debug_assertions) {
         eprintln!(
             "warning: this build has debug assertions, so its timings mean nothing; build it with --release"
@@ -59,11 +66,14 @@ fn measure(plan: Plan, machine: Machine, quiet: bool, stop: &AtomicBool) -> Resu
         points.extend(points_of(shape, &plan, &machine, stop)?);
         spinner.finish_and_clear();
     }
+    let placement = plan.placement.seats(&machine, plan.threads.last().copied().unwrap_or(1));
     Ok(Document {
         schema_version: SCHEMA_VERSION,
         machine,
         build: build_info(),
         pin: plan.placement,
+        placement,
+        memory_policy: Some(memory),
         seconds: plan.seconds,
         points,
     })
@@ -75,7 +85,7 @@ fn points_of(shape: &Shape, plan: &Plan, machine: &Machine, stop: &AtomicBool) -
     let point = |&threads: &usize| {
         let cpus = plan.placement.plan(machine, threads);
         let crew = measure::Crew { cpus, time, stop, unpinned: None };
-        crew.point(shape, &set, threads > machine.allowed_cores)
+        crew.point(shape, &set, plan.placement.oversubscribes(machine, threads))
     };
     plan.threads.iter().map(point).collect()
 }

@@ -1,5 +1,7 @@
 //! `hnsw-lab doctor`: what this machine can and cannot measure, and what would help.
 
+mod plan;
+
 use std::fmt;
 use std::io::{self, Write};
 use std::thread;
@@ -8,7 +10,7 @@ use std::time::Duration;
 use super::clock::{self, Clock};
 use super::perf;
 use super::tree::Tree;
-use super::{Disturbance, Machine, Noise, available_memory, build, noise, pinning};
+use super::{Disturbance, Machine, Noise, available_memory, build, memory as nodes, noise, pinning};
 
 /// How long the background load is watched.
 const WATCH: Duration = Duration::from_millis(500);
@@ -73,6 +75,8 @@ struct Finding {
 struct Trials {
     /// How many of the allowed CPUs took a thread, or why one did not.
     pinning: Result<usize, String>,
+    /// Whether memory nodes may be chosen, or why not.
+    policies: Result<(), String>,
     disturbance: Disturbance,
     clock: Clock,
     perf: io::Result<()>,
@@ -87,6 +91,7 @@ impl Trials {
         let disturbance = Noise::now().disturbance(&before);
         Trials {
             pinning: try_pinning(machine),
+            policies: nodes::try_policies(),
             disturbance,
             clock: clock::measure(),
             perf: perf::try_counters(),
@@ -124,9 +129,10 @@ fn print(machine: &Machine, findings: &[Finding], out: &mut dyn Write) -> io::Re
     for Finding { topic, verdict, text } in findings {
         writeln!(out, "{verdict:<8} {topic:<16} {text}")?;
     }
+    writeln!(out)?;
+    plan::print(machine, out)?;
     let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
     let (ok, limited, cannot) = (count(Verdict::Ok), count(Verdict::Limited), count(Verdict::Cannot));
-    writeln!(out)?;
     writeln!(out, "{} checks: {ok} ok, {limited} limited, {cannot} cannot", findings.len())
 }
 
@@ -137,7 +143,7 @@ fn examine(machine: &Machine, tree: &Tree, trials: &Trials) -> Vec<Finding> {
         ("cores", cores(machine)),
         ("quota", quota(machine)),
         ("smt", smt(machine)),
-        ("numa", numa(machine)),
+        ("numa", numa(machine, trials)),
         ("pinning", pinning_works(trials)),
         ("background load", background(seen)),
         ("steal time", steal(machine, seen)),
@@ -197,14 +203,15 @@ fn smt(machine: &Machine) -> Judgement {
     }
 }
 
-fn numa(machine: &Machine) -> Judgement {
+fn numa(machine: &Machine, trials: &Trials) -> Judgement {
     match machine.numa_nodes {
         Some(1) => (Verdict::Ok, "one memory node; effects of remote memory cannot be seen here".to_owned()),
         Some(nodes) => {
-            let text = format!(
-                "{nodes} memory nodes; placement fills them in turn, memory goes where it is first written"
-            );
-            (Verdict::Ok, text)
+            let text = format!("{nodes} memory nodes; memory goes where it is first written");
+            match &trials.policies {
+                Ok(()) => (Verdict::Ok, format!("{text}, unless --memory says otherwise")),
+                Err(why) => (Verdict::Limited, format!("{text}, and --memory cannot change it: {why}")),
+            }
         }
         None => (Verdict::Limited, "memory nodes are not visible".to_owned()),
     }

@@ -6,6 +6,8 @@ use tempfile::TempDir;
 
 use super::tree::Tree;
 
+pub mod models;
+
 /// A tree with these files. It lives as long as the folder does.
 pub fn tree_of(files: &[(&str, &str)]) -> (TempDir, Tree) {
     let folder = tempfile::tempdir().expect("a temporary folder");

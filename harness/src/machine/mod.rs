@@ -1,16 +1,19 @@
 //! The machine that a measurement ran on: what it is, what it lets us use, how quiet it is, and where threads run.
 //!
 //! [`Machine::detect`] records the facts once per run and the result document carries them. What a system does not show
-//! is `null` there, never guessed. [`pinning`] places worker threads, [`noise`] says why a trial cannot be trusted, and
+//! is `null` there, never guessed. [`Placement`] places worker threads, [`memory`] their pages, [`noise`] says why a trial cannot be trusted, and
 //! [`doctor`] puts all of it in words.
 
 mod build;
 mod cgroup;
 mod clock;
 pub mod doctor;
+pub mod memory;
 pub mod noise;
 mod perf;
 pub mod pinning;
+mod place;
+mod placement;
 #[cfg(any(target_os = "macos", test))]
 mod sysctl;
 mod topology;
@@ -19,8 +22,11 @@ mod tree;
 use serde::{Deserialize, Serialize};
 
 pub use build::{BuildInfo, build_info};
+pub use memory::{MemoryInForce, MemoryPolicy};
 pub use noise::{Disturbance, Noise};
-pub use pinning::{PinError, Placement, pin_current_thread};
+pub use pinning::{PinError, pin_current_thread};
+pub use place::PlaceArgs;
+pub use placement::{Placement, Seat};
 pub use topology::{Cache, Cpu};
 pub use tree::Tree;
 
@@ -51,6 +57,8 @@ pub struct Machine {
     pub smt: Option<usize>,
     /// Memory nodes.
     pub numa_nodes: Option<usize>,
+    /// The memory nodes that this process may take memory from, ascending. Empty when not visible.
+    pub memory_nodes: Vec<usize>,
     /// Where each online CPU is. Empty when not visible.
     pub topology: Vec<Cpu>,
     /// The data and unified caches of the first allowed CPU, innermost first.
@@ -107,6 +115,7 @@ impl Machine {
             cores: known(topology::count(&topology, |cpu| cpu.core)),
             smt: topology::smt(&topology),
             numa_nodes: known(tree.numbered("sys/devices/system/node", "node").len()),
+            memory_nodes: topology::memory_nodes(tree),
             caches: topology::caches(tree, first),
             memory_bytes,
             memory_limit_bytes: cgroup::memory_limit(tree)

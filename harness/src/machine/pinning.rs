@@ -1,75 +1,13 @@
-//! Where worker threads run.
+//! Keeping a thread on one CPU.
 //!
-//! A thread that the scheduler moves loses its caches in the middle of a measurement, and two threads on one core
-//! measure SMT rather than the strategy. So a [`Placement`] gives each thread a CPU of its own, always among those that
-//! the process may run on. Pinning exists on Linux; elsewhere a plan leaves every thread free, and [`NOTE`] says so.
+//! A thread that the scheduler moves loses its caches in the middle of a measurement. Pinning exists on Linux; elsewhere
+//! every thread stays free, and [`NOTE`] says so.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::OnceLock;
-
-use serde::{Deserialize, Serialize};
-
-use super::Machine;
 
 /// Why threads are not pinned on this system; `None` where they can be.
 pub const NOTE: Option<&str> =
     if cfg!(target_os = "linux") { None } else { Some("this system offers no way to pin a thread to a CPU") };
-
-/// How threads are placed on CPUs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Placement {
-    /// Fill distinct cores of one socket, then of the next, and SMT siblings only when each core has a thread.
-    #[default]
-    Compact,
-    /// Leave the threads to the scheduler.
-    None,
-}
-
-impl Placement {
-    /// The name in flags and result documents.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Placement::Compact => "compact",
-            Placement::None => "none",
-        }
-    }
-
-    /// The CPU of each of `threads` threads, `None` for one that stays free. All are allowed CPUs. Threads beyond them
-    /// share CPUs evenly, in the same order.
-    pub fn plan(self, machine: &Machine, threads: usize) -> Vec<Option<usize>> {
-        if self == Placement::None || NOTE.is_some() {
-            return vec![None; threads];
-        }
-        let order = compact(machine);
-        (0..threads).map(|thread| order.get(thread % order.len().max(1)).copied()).collect()
-    }
-}
-
-impl fmt::Display for Placement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// The allowed CPUs: first one of each core, then the second of each core, and so on; socket by socket within each.
-fn compact(machine: &Machine) -> Vec<usize> {
-    let mut taken: BTreeMap<usize, usize> = BTreeMap::new();
-    let mut keyed: Vec<_> = machine
-        .allowed_cpus
-        .iter()
-        .map(|&id| {
-            let cpu = machine.topology.iter().find(|cpu| cpu.id == id);
-            let (socket, node, core) = cpu.map_or((0, 0, id), |cpu| (cpu.socket, cpu.node, cpu.core));
-            let sibling = taken.entry(core).or_default();
-            *sibling += 1;
-            (*sibling, socket, node, core, id)
-        })
-        .collect();
-    keyed.sort_unstable();
-    keyed.into_iter().map(|(.., id)| id).collect()
-}
 
 /// Why a thread was not pinned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -146,48 +84,7 @@ mod system {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures;
     use super::*;
-
-    fn cpus(plan: Vec<Option<usize>>) -> Vec<usize> {
-        plan.into_iter().map(|cpu| cpu.expect("a pinned thread")).collect()
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn compact_takes_cores_before_siblings_and_one_socket_before_the_next() {
-        let (_keep, tree) = fixtures::two_sockets_smt();
-        let machine = Machine::read(&tree, &[]);
-        assert_eq!(cpus(Placement::Compact.plan(&machine, 8)), [0, 1, 2, 3, 4, 5, 6, 7]);
-        assert_eq!(cpus(Placement::Compact.plan(&machine, 10)), [0, 1, 2, 3, 4, 5, 6, 7, 0, 1]);
-
-        let few = Machine::read(&tree, &[1, 2, 5, 6, 7]);
-        // CPUs 1 and 5 are one core, 2 and 6 another; of the core of 3 and 7 only 7 is allowed.
-        assert_eq!(cpus(Placement::Compact.plan(&few, 5)), [1, 2, 7, 5, 6]);
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn a_plan_never_leaves_the_allowed_cpus() {
-        let (_keep, tree) = fixtures::two_sockets_smt();
-        for mask in 1_u32..256 {
-            let allowed: Vec<usize> = (0..8).filter(|cpu| mask >> cpu & 1 == 1).collect();
-            let machine = Machine::read(&tree, &allowed);
-            let plan = cpus(Placement::Compact.plan(&machine, allowed.len()));
-            let mut sorted = plan.clone();
-            sorted.sort_unstable();
-            assert_eq!(sorted, allowed, "each allowed CPU once, for {mask:08b}: {plan:?}");
-        }
-    }
-
-    #[test]
-    fn placement_none_and_an_unknown_machine_leave_threads_free() {
-        let (_keep, tree) = fixtures::one_socket();
-        let machine = Machine::read(&tree, &[]);
-        assert_eq!(Placement::None.plan(&machine, 3), [None, None, None]);
-        assert_eq!(Placement::Compact.plan(&Machine::default(), 2), [None, None]);
-        assert!(Placement::Compact.plan(&machine, 0).is_empty());
-    }
 
     #[test]
     #[cfg(target_os = "linux")]
@@ -212,16 +109,5 @@ mod tests {
         let outside = allowed().last().expect("an allowed CPU") + 1;
         assert_eq!(pin_current_thread(outside), Err(PinError::NotAllowed(outside)));
         assert_eq!(pin_current_thread(usize::MAX), Err(PinError::NotAllowed(usize::MAX)));
-    }
-
-    #[test]
-    fn names_agree_everywhere() {
-        use clap::ValueEnum;
-        for placement in Placement::value_variants() {
-            let value = placement.to_possible_value().expect("a flag value");
-            assert_eq!(value.get_name(), placement.name());
-            assert_eq!(serde_json::to_value(placement).expect("JSON"), placement.name());
-            assert_eq!(placement.to_string(), placement.name());
-        }
     }
 }

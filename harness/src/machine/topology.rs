@@ -56,6 +56,17 @@ pub fn read(tree: &Tree) -> Vec<Cpu> {
     online.iter().map(|&id| place(id)).collect()
 }
 
+/// The nodes that have memory and that this process may take some from, ascending; none when the tree does not list nodes.
+pub fn memory_nodes(tree: &Tree) -> Vec<usize> {
+    let mut nodes = tree.cpus(&format!("{NODES}/has_memory")).unwrap_or_else(|| tree.numbered(NODES, "node"));
+    // A control group may have some of them only. The list may name nodes that could be plugged in later.
+    let allowed = tree.field("proc/self/status", "Mems_allowed_list").and_then(|list| tree::cpu_list(&list));
+    if let Some(allowed) = allowed {
+        nodes.retain(|node| allowed.contains(node));
+    }
+    nodes
+}
+
 /// How many different answers the CPUs give.
 pub fn count(cpus: &[Cpu], what: impl Fn(&Cpu) -> usize) -> usize {
     cpus.iter().map(what).collect::<BTreeSet<_>>().len()

@@ -68,6 +68,14 @@ impl Tree {
 
 /// Parses the kernel's form of a set of CPUs, `0-3,8,10-11`, into ascending numbers.
 pub fn cpu_list(text: &str) -> Option<Vec<usize>> {
+    let mut cpus = in_order(text)?;
+    cpus.sort_unstable();
+    cpus.dedup();
+    Some(cpus)
+}
+
+/// Parses the same form, and keeps the order and what comes twice.
+pub fn in_order(text: &str) -> Option<Vec<usize>> {
     let mut cpus = Vec::new();
     for part in text.trim().split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -77,9 +85,17 @@ pub fn cpu_list(text: &str) -> Option<Vec<usize>> {
         }
         cpus.extend(first..=last);
     }
-    cpus.sort_unstable();
-    cpus.dedup();
     Some(cpus)
+}
+
+/// The text that [`in_order`] parses into these numbers.
+pub fn spelled(numbers: &[usize]) -> String {
+    let runs = numbers.chunk_by(|a, b| a + 1 == *b);
+    let parts = runs.map(|run| match run {
+        [first, .., last] => format!("{first}-{last}"),
+        _ => run.iter().map(usize::to_string).collect(),
+    });
+    parts.collect::<Vec<_>>().join(",")
 }
 
 /// Parses `32K`, `8M` or `512` into bytes.
@@ -105,6 +121,20 @@ mod tests {
         assert_eq!(cpu_list("4,2-3,3"), Some(vec![2, 3, 4]));
         for bad in ["", "x", "3-1", "0-", "-1", "0,,1", "0-4294967295"] {
             assert_eq!(cpu_list(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn spells_what_it_parses() {
+        for (numbers, text) in [
+            (vec![], ""),
+            (vec![7], "7"),
+            (vec![0, 1, 2, 5], "0-2,5"),
+            (vec![4, 0, 0, 3, 2], "4,0,0,3,2"),
+            (vec![3, 4, 0, 1], "3-4,0-1"),
+        ] {
+            assert_eq!(spelled(&numbers), text);
+            assert_eq!(in_order(text), (!text.is_empty()).then_some(numbers));
         }
     }
 

@@ -1,11 +1,13 @@
 //! The result document as types. Field names here are the names in the JSON.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use hnsw_core::graph::{Contention as GraphContention, MemoryReport};
 use hnsw_core::hnsw::Phase;
 use serde::{Deserialize, Serialize};
 
+use crate::machine::{MemoryInForce, Seat};
 use crate::sweep::Workload;
 
 /// The version that this program writes. A reader accepts this one and all before it.
@@ -46,7 +48,7 @@ pub struct Run {
     pub dataset: Dataset,
     /// What was swept.
     pub config: Config,
-    /// Numbers of the CPUs that the process may use.
+    /// Numbers of the CPUs that workers may get, as many as can run at once.
     pub allowed_cpus: Vec<usize>,
 }
 
@@ -136,12 +138,26 @@ pub struct Config {
     pub seed: u64,
     /// How workers are placed on CPUs.
     pub pin: String,
+    /// The CPU of each worker, for the most that a trial has; fewer workers have the first of them. Null where workers are not
+    /// pinned, absent from documents of before it was recorded.
+    #[serde(default)]
+    pub placement: Option<Vec<Seat>>,
+    /// Where memory came from; absent from documents of before it was recorded.
+    #[serde(default)]
+    pub memory_policy: Option<MemoryInForce>,
 }
 
 impl Config {
     /// The codecs, in the order of tables.
     pub fn codecs(&self) -> impl Iterator<Item = &str> {
         self.codec.split(',')
+    }
+
+    /// Whether two of so many workers have one CPU, as far as the document tells.
+    pub fn shares_cpus(&self, threads: usize) -> bool {
+        let mut seen = BTreeSet::new();
+        let seats = self.placement.as_deref().unwrap_or_default();
+        seats.iter().take(threads).any(|seat| !seen.insert(seat.cpu))
     }
 
     /// The blocks in which a workload is measured.

@@ -126,12 +126,22 @@ fn differences(earlier: &Run, ours: &Run) -> Vec<String> {
     for (group, fields) in ours.as_object().into_iter().flatten() {
         for (name, now) in fields.as_object().into_iter().flatten() {
             let before = &earlier[group][name];
-            if before != now {
+            if before == now {
+                continue;
+            }
+            // The CPUs of all workers of a large machine would fill the screen.
+            if [before, now].iter().any(|value| is_table(value)) {
+                found.push(format!("{group}.{name} differs"));
+            } else {
                 found.push(format!("{group}.{name} is {} there and {} now", brief(before), brief(now)));
             }
         }
     }
     found
+}
+
+fn is_table(value: &Value) -> bool {
+    value.as_array().is_some_and(|items| items.iter().any(Value::is_object))
 }
 
 fn brief(value: &Value) -> String {

@@ -3,7 +3,7 @@
 use super::{CODECS, Workload};
 use crate::data::generate::{Shape, clustered, uniform};
 use crate::data::{Dataset, LoadOptions, TruthCache, TruthSource, embedded, load};
-use crate::machine::Placement;
+use crate::machine::PlaceArgs;
 use crate::progress;
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
@@ -114,9 +114,9 @@ pub struct SweepArgs {
     /// Seed of levels, orders, operation mixes and generated data
     #[arg(long, value_name = "SEED", default_value_t = 42)]
     pub seed: u64,
-    /// Where workers run
-    #[arg(long, value_name = "POLICY", default_value = "compact")]
-    pub pin: Placement,
+    /// Where workers and memory go.
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// Where to write the results [default: results/NAME.json, by the data set's name]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

@@ -73,8 +73,9 @@ pub fn run(args: &SweepArgs, stop: &AtomicBool) -> Result<Outcome> {
     // All that can fail comes before the data, which may be large, or before the truth, which may take minutes.
     Plan::check(args)?;
     let machine = Machine::detect();
+    let memory = args.place.settle(&machine)?;
     let mut dataset = args.dataset()?;
-    let plan = Plan::new(args, &machine, &dataset)?;
+    let plan = Plan::new(args, &machine, memory, &dataset)?;
     if args.out.is_none() {
         plan.make_default_folder()?;
     }
@@ -220,7 +221,7 @@ fn describe(plan: &Plan, machine: &Machine, dataset: &Dataset) -> Result<record:
             truth_k: dataset.truth().map_or(0, |truth| truth.k),
         },
         config: plan.config(),
-        allowed_cpus: machine.allowed_cpus.iter().copied().take(machine.allowed_cores).collect(),
+        allowed_cpus: plan.placement.cpus(machine),
     })
 }
 

@@ -4,7 +4,7 @@ use super::codecs::{self, CodecInfo};
 use super::strategies::{ALL, Strategy, by_name};
 use super::{CODECS, SweepArgs, Workload};
 use crate::data::Dataset;
-use crate::machine::{Machine, Placement};
+use crate::machine::{Machine, MemoryInForce, Placement, Seat};
 use crate::record::{self, Key, RecordError};
 use anyhow::{Context, Result, bail, ensure};
 use hnsw_core::error::MAX_EF;
@@ -58,6 +58,10 @@ pub struct Plan {
     pub seed: u64,
     /// Where workers run.
     pub placement: Placement,
+    /// The CPUs of as many workers as any trial has, where workers are pinned.
+    pub seats: Option<Vec<Seat>>,
+    /// Where memory comes from.
+    pub memory: MemoryInForce,
     /// Where the document goes.
     pub out: PathBuf,
 }
@@ -121,10 +125,17 @@ impl Plan {
     ///
     /// # Errors
     /// Names the flag that does not fit the data.
-    pub fn new(args: &SweepArgs, machine: &Machine, dataset: &Dataset) -> Result<Plan> {
+    pub fn new(
+        args: &SweepArgs,
+        machine: &Machine,
+        memory: MemoryInForce,
+        dataset: &Dataset,
+    ) -> Result<Plan> {
         let (rows, name) = (dataset.len(), dataset.name());
         let efs = distinct(args.ef.clone().unwrap_or_else(|| default_efs(args.k)));
-        let threads = distinct(args.threads.clone().unwrap_or_else(|| powers_of_two(machine.allowed_cores)));
+        let pin = &args.place.pin;
+        let threads =
+            distinct(args.threads.clone().unwrap_or_else(|| powers_of_two(pin.cpus(machine).len())));
         let workloads = with_halves(distinct(args.workloads.clone()));
         let sample = codecs::sample(dataset);
         let codecs: Vec<&CodecInfo> =
@@ -147,6 +158,7 @@ impl Plan {
             "mixed workloads need at least {MIN_MIXED} vectors, and {name} has {rows}; leave them out with --workloads build,search"
         );
         let most = threads.last().copied().unwrap_or(1);
+        let beside = usize::from(workloads.contains(&Workload::SearchWriter));
         ensure!(
             workloads.iter().any(|w| w.least_threads() <= most),
             "reader-writer needs a thread for each role, and --threads has no more than {most}"
@@ -180,7 +192,9 @@ impl Plan {
             blocks: args.blocks,
             keep: args.keep_indexes,
             seed: args.seed,
-            placement: args.pin,
+            placement: pin.clone(),
+            seats: pin.seats(machine, most + beside),
+            memory,
             out: args.out.clone().unwrap_or_else(|| {
                 PathBuf::from(format!("results/{}{}.json", file_name(dataset.name()), args.kind.suffix()))
             }),
@@ -264,7 +278,9 @@ impl Plan {
             blocks: self.blocks,
             keep_indexes: self.keep,
             seed: self.seed,
-            pin: self.placement.name().to_owned(),
+            pin: self.placement.to_string(),
+            placement: self.seats.clone(),
+            memory_policy: Some(self.memory.clone()),
         }
     }
 }

@@ -425,14 +425,13 @@ impl Session<'_> {
     fn row(&self, measured: Measured, health: &Health) -> Row {
         let Measured { workload, ef, trial, recall, work, mut memory } = measured;
         let (plan, which) = (self.bench.plan, self.which);
-        let oversubscribed = which.threads > self.bench.machine.allowed_cores;
+        let oversubscribes = |threads| plan.placement.oversubscribes(self.bench.machine, threads);
         let mut all = Log::new(0);
         trial.results.iter().for_each(|log| all.merge(log));
         memory.scratch_bytes += all.scratch_bytes;
         let (before, after) = &trial.observed;
         let beside = usize::from(workload == Workload::SearchWriter);
-        let crowded = which.threads + beside > self.bench.machine.allowed_cores;
-        let mut tainted = after.noise.since(&before.noise, crowded);
+        let mut tainted = after.noise.since(&before.noise, oversubscribes(which.threads + beside));
         tainted.extend(trial.unpinned);
         tainted.extend((all.refused > 0).then(|| format!("the index refused {} operations", all.refused)));
         let inserts = all.inserts.operations();
@@ -446,7 +445,7 @@ impl Session<'_> {
             workload: workload.name().into(),
             threads: which.threads,
             block: which.block,
-            oversubscribed,
+            oversubscribed: oversubscribes(which.threads),
             seconds: trial.seconds,
             k: plan.k,
             ef,

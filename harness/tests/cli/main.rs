@@ -3,6 +3,7 @@
 mod blocks;
 mod fixtures;
 mod lab;
+mod place;
 mod signals;
 mod sweep;
 mod transcripts;

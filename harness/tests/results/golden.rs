@@ -89,6 +89,7 @@ fn documents_of_the_first_programs_are_read_and_mean_what_they_meant() {
     assert!(document.rows.iter().all(|row| row.codec == "f32" && row.short_answers.is_none()));
     assert!(document.rows.iter().all(|row| row.ops.named().all(|(_, op)| op.hops_per_op.is_none())));
     assert_eq!((document.run.config.alpha, document.run.config.sample_rows), (1.0, 0));
+    assert_eq!((&document.run.config.placement, &document.run.config.memory_policy), (&None, &None));
     assert_eq!(problems(&document), Vec::<String>::new());
 }
 
@@ -111,7 +112,7 @@ fn schema_refuses_what_the_types_refuse() {
 }
 
 /// Fields that came after the first documents were written: the schema describes them and asks for none of them.
-const LATER: [&str; 11] = [
+const LATER: [&str; 13] = [
     "alpha",
     "sample_rows",
     "keep_indexes",
@@ -123,6 +124,8 @@ const LATER: [&str; 11] = [
     "evaluations_per_op",
     "hops_per_op",
     "codes_bytes",
+    "placement",
+    "memory_policy",
 ];
 
 /// Every field that the program writes is in the schema, and every field of the schema is written.
@@ -139,6 +142,8 @@ fn schema_names_every_field() {
         ("build", &document["run"]["build"]),
         ("dataset", &document["run"]["dataset"]),
         ("config", &document["run"]["config"]),
+        ("seat", &document["run"]["config"]["placement"][0]),
+        ("memory_policy", &document["run"]["config"]["memory_policy"]),
         ("row", row),
         ("ops", &row["ops"]),
         ("op", &row["ops"]["insert"]),

@@ -53,9 +53,13 @@ fn resume_returns_what_is_done_and_goes_on() {
 #[test]
 fn resume_refuses_another_sweep_and_says_what_differs() {
     let (_folder, path) = sample_file();
-    let changes: [Case<Run>; 6] = [
+    let changes: [Case<Run>; 8] = [
         ("config.threads is [1,2,4] there and [1,2] now", |run| run.config.threads = vec![1, 2]),
         ("config.seed is 42 there and 43 now", |run| run.config.seed = 43),
+        ("config.placement differs", |run| {
+            run.config.placement.as_mut().expect("seats")[0].cpu = 1;
+        }),
+        ("config.memory_policy is ", |run| run.config.memory_policy = None),
         ("dataset.digest", |run| run.dataset.digest = "other".into()),
         ("machine.cpu is \"Golden Sample CPU\" there and unknown now", |run| {
             run.machine = serde_json::json!({})

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use hnsw_lab::machine::{MemoryInForce, Seat};
 use hnsw_lab::record::{
     Build, Config, Contention, Dataset, Document, Graph, Latency, Memory, Op, Ops, Row, Run,
 };
@@ -138,6 +139,23 @@ pub fn run() -> Run {
             keep_indexes: false,
             seed: 42,
             pin: "compact".into(),
+            placement: Some(
+                (0..4)
+                    .map(|thread| Seat {
+                        thread,
+                        cpu: thread % CPUS,
+                        core: Some(thread % CPUS),
+                        socket: Some(0),
+                        node: Some(0),
+                    })
+                    .collect(),
+            ),
+            memory_policy: Some(MemoryInForce {
+                asked: None,
+                policy: Some("local".into()),
+                nodes: Vec::new(),
+                effective: Some(false),
+            }),
         },
         allowed_cpus: (0..CPUS).collect(),
     }

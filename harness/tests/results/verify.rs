@@ -25,6 +25,19 @@ fn problems_make_exit_code_1() {
 }
 
 #[test]
+fn threads_that_share_a_cpu_are_oversubscribed_however_many_cpus_there_are() {
+    let mut document = sample();
+    document.run.config.placement.as_mut().expect("seats")[1].cpu = 0;
+    let found = problems(&document);
+    let at_two = document.rows.iter().filter(|row| row.threads == 2).count();
+    assert!(at_two > 0 && found.len() == at_two, "{found:?}");
+    let said = "oversubscribed is false, with 2 threads on 2 allowed CPUs, two of them on one";
+    assert!(found.iter().all(|line| line.ends_with(said)), "{found:?}");
+    document.rows.iter_mut().filter(|row| row.threads == 2).for_each(|row| row.oversubscribed = true);
+    assert_eq!(problems(&document), Vec::<String>::new());
+}
+
+#[test]
 fn each_broken_row_is_found() {
     let broken: [Case<Row>; 17] = [
         ("total_bytes is", |row| row.memory.total_bytes += 1),

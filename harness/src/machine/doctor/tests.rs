@@ -1,4 +1,4 @@
-use super::super::fixtures::{one_socket, tree_of, two_sockets_smt};
+use super::super::fixtures::{models, one_socket, tree_of, two_sockets_smt};
 use super::*;
 
 const TOPICS: [&str; 14] = [
@@ -22,6 +22,7 @@ const TOPICS: [&str; 14] = [
 fn good_trials() -> Trials {
     Trials {
         pinning: Ok(4),
+        policies: Ok(()),
         disturbance: Disturbance {
             seconds: 0.5,
             own_cores: Some(0.0),
@@ -53,6 +54,14 @@ fn finding(tree: &Tree, trials: &Trials, topic: &str) -> (Verdict, String) {
     (finding.verdict, finding.text)
 }
 
+const DESKTOP_PLAN: &str = "\
+--pin                  threads  cores  per node  CPUs
+compact, scatter, smt        1      1  1         0
+compact, scatter, smt        2      2  2         0-1
+compact, scatter, smt        4      4  4         0-3
+
+";
+
 #[test]
 fn a_quiet_desktop_as_printed() {
     let (_keep, tree) = one_socket();
@@ -77,9 +86,10 @@ ok       memory           8.0 GiB available: about 12 million vectors of 128 f32
 ok       perf events      hardware counters can be read
 limited  scaling fit      4 distinct thread counts: a fit is possible and weak below 6
 
-14 checks: 13 ok, 1 limited, 0 cannot
+{}14 checks: 13 ok, 1 limited, 0 cannot
 ",
-        std::env::consts::ARCH
+        std::env::consts::ARCH,
+        if pinning::NOTE.is_some() { "" } else { DESKTOP_PLAN },
     );
     assert_eq!(report(&tree, &good_trials()), expected);
 }
@@ -157,6 +167,51 @@ fn load_theft_failed_pins_and_bad_clocks_are_told() {
     assert!(finding(&tree, &trials, "perf events").1.contains("perf_event_paranoid is unknown"));
     assert_eq!(finding(&tree, &trials, "frequency").0, Verdict::Limited);
     assert_eq!(finding(&tree, &trials, "memory").0, Verdict::Limited);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn plans_are_told_for_every_policy() {
+    let text = |(_keep, tree): (tempfile::TempDir, Tree)| {
+        let mut out = Vec::new();
+        plan::print(&Machine::read(&tree, &[]), &mut out).expect("written");
+        String::from_utf8(out).expect("text")
+    };
+    assert_eq!(
+        text(models::container_with_cpuset_and_quota()),
+        "\
+--pin    threads  cores  per node  CPUs
+compact        1      1  1+0       2
+compact        2      2  2+0       2-3
+compact        3      3  3+0       2-4
+scatter        1      1  1+0       2
+scatter        2      2  1+1       2,30
+scatter        3      3  2+1       2-3,30
+smt            1      1  1+0       2
+smt            2      1  2+0       2,58
+smt            3      2  3+0       2-3,58
+
+"
+    );
+    let epyc = text(models::epyc_2x64x2_nps4());
+    for line in [
+        "compact      128    128  16+16+16+16+16+16+16+16  0-127",
+        "scatter        4      4  1+1+0+0+1+1+0+0          0,16,64,80",
+        "smt           64     32  32+32+0+0+0+0+0+0        0-31,128-159",
+        "smt          256    128  32+32+32+32+32+32+32+32  0-255",
+    ] {
+        assert!(epyc.lines().any(|told| told == line), "{line} in\n{epyc}");
+    }
+}
+
+#[test]
+fn a_system_that_refuses_memory_policies_is_told_where_there_are_nodes() {
+    let trials = Trials { policies: Err("not permitted".to_owned()), ..good_trials() };
+    let (_keep, tree) = models::xeon_2x28x2();
+    let (verdict, text) = finding(&tree, &trials, "numa");
+    assert!(verdict == Verdict::Limited && text.ends_with("cannot change it: not permitted"), "{text}");
+    let (_keep, tree) = one_socket();
+    assert_eq!(finding(&tree, &trials, "numa").0, Verdict::Ok);
 }
 
 #[test]

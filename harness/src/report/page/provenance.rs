@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use crate::machine::MemoryInForce;
 use crate::record::Document;
 use crate::report::grouped;
 
@@ -36,6 +37,7 @@ pub(super) fn all(document: &Document) -> Markup {
             "threads",
             format!("{}, placed {}, on CPUs {}", list(&config.threads), config.pin, list(&run.allowed_cpus)),
         ),
+        ("memory nodes", config.memory_policy.as_ref().map_or("not recorded".into(), memory_nodes)),
     ];
     html! {
         div.scroll tabindex="0" { table { tbody {
@@ -47,6 +49,19 @@ pub(super) fn all(document: &Document) -> Markup {
             }
         } } }
     }
+}
+
+/// Documents of before policies were recorded come from programs without any.
+fn is_local(held: Option<&MemoryInForce>) -> bool {
+    held.and_then(|held| held.policy.as_deref()).is_none_or(|policy| policy == "local")
+}
+
+fn memory_nodes(held: &MemoryInForce) -> String {
+    let policy = held.policy.as_deref().unwrap_or("not shown by the system");
+    let nodes: Vec<String> = held.nodes.iter().map(usize::to_string).collect();
+    let of = if nodes.is_empty() { String::new() } else { format!(" of {}", nodes.join(", ")) };
+    let one = if held.effective == Some(false) { "; there is one node, so it has no effect" } else { "" };
+    format!("{policy}{of}{one}")
 }
 
 /// The list of all CPUs would fill the page on a large machine; the document has it.
@@ -78,7 +93,10 @@ pub(super) fn limits(document: &Document) -> Markup {
         } @else {
             li { "Frequency: recorded, not set. One busy core often runs faster than all of them, which makes scaling look worse than the strategy is." }
         }
-        li { "Memory comes from the NUMA node of the thread that touches it first; nothing is interleaved. Huge pages are asked for; whether they are granted is the system's choice." }
+        @if is_local(run.config.memory_policy.as_ref()) {
+            li { "Memory comes from the NUMA node of the thread that touches it first; nothing is interleaved." }
+        }
+        li { "Huge pages are asked for; whether they are granted is the system's choice." }
         li { "Each query is asked many times in a window, and a small index fits the last-level cache." }
         li { "Workers take rows in the order of the file, so graphs differ a little between thread counts and blocks." }
         li { "One process measures all strategies one after another; the allocator's state is carried along." }
