@@ -139,6 +139,8 @@ pub enum Kind {
     Sweep,
     /// `hnsw-lab tax`
     Tax,
+    /// `hnsw-lab noise`, whose rows go to no file of the user
+    Noise,
 }
 
 impl Kind {
@@ -147,6 +149,7 @@ impl Kind {
         match self {
             Kind::Sweep => "",
             Kind::Tax => "-tax",
+            Kind::Noise => "-noise",
         }
     }
 }

@@ -70,6 +70,20 @@ pub enum Outcome {
 /// # Errors
 /// Flags that do not fit, data that cannot be read, a result file that cannot be written.
 pub fn run(args: &SweepArgs, stop: &AtomicBool) -> Result<Outcome> {
+    let (plan, document, outcome) = measured(args, stop)?;
+    finish(args, &plan, &document, outcome)?;
+    Ok(outcome)
+}
+
+/// Measures without a word about the results.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn measure(args: &SweepArgs, stop: &AtomicBool) -> Result<(record::Document, Outcome)> {
+    measured(args, stop).map(|(_, document, outcome)| (document, outcome))
+}
+
+fn measured(args: &SweepArgs, stop: &AtomicBool) -> Result<(Plan, record::Document, Outcome)> {
     // All that can fail comes before the data, which may be large, or before the truth, which may take minutes.
     Plan::check(args)?;
     let machine = Machine::detect();
@@ -82,19 +96,19 @@ pub fn run(args: &SweepArgs, stop: &AtomicBool) -> Result<Outcome> {
     args.ensure_truth(&mut dataset, stop)?;
     let mut writer = Writer::open(&plan.out, describe(&plan, &machine, &dataset)?, args.fresh)?;
     if !args.quiet {
-        announce(&plan, &dataset, &writer);
+        announce(args.kind, &plan, &dataset, &writer);
     }
     let bench = Bench::new(&plan, &machine, &dataset, stop);
     let progress = progress::rows(plan.keys().count() as u64, args.quiet);
     progress.set_position(writer.document().rows.len() as u64);
     let outcome = blocks(args, &plan, &bench, &mut writer, &progress, stop)?;
     progress.finish_and_clear();
-    finish(args.kind, &plan, &writer, outcome)?;
-    Ok(outcome)
+    let document = writer.document().clone();
+    Ok((plan, document, outcome))
 }
 
 /// What is about to happen, in one line, and in another that the build is the wrong one.
-fn announce(plan: &Plan, dataset: &Dataset, writer: &Writer) {
+fn announce(kind: Kind, plan: &Plan, dataset: &Dataset, writer: &Writer) {
     if cfg!(debug_assertions) {
         eprintln!(
             "warning: this build has debug assertions, so its timings mean nothing; build it with --release"
@@ -102,14 +116,17 @@ fn announce(plan: &Plan, dataset: &Dataset, writer: &Writer) {
     }
     let (rows, done) = (plan.keys().count(), writer.document().rows.len());
     let file = plan.out.display();
+    let ends = match kind {
+        Kind::Noise => "Ctrl-C stops".into(),
+        Kind::Sweep | Kind::Tax => format!("to {file}; Ctrl-C stops, the same command goes on"),
+    };
     if done == rows {
         return eprintln!("all {rows} rows are in {file} already; measure them again with --fresh");
     }
     let resumed = if done > 0 { format!(", {done} of them there already") } else { String::new() };
     let listed: Vec<String> = plan.threads.iter().map(ToString::to_string).collect();
     eprintln!(
-        "measuring {} ({} x {} {}): {} strategies on {} threads, {} workloads, {} blocks: {rows} rows{resumed}, to {file}; \
-         Ctrl-C stops, the same command goes on",
+        "measuring {} ({} x {} {}): {} strategies on {} threads, {} workloads, {} blocks: {rows} rows{resumed}, {ends}",
         dataset.name(),
         dataset.len(),
         dataset.dim(),
@@ -224,8 +241,7 @@ fn describe(plan: &Plan, machine: &Machine, dataset: &Dataset) -> Result<record:
     })
 }
 
-fn finish(kind: Kind, plan: &Plan, writer: &Writer, outcome: Outcome) -> Result<()> {
-    let document = writer.document();
+fn finish(args: &SweepArgs, plan: &Plan, document: &record::Document, outcome: Outcome) -> Result<()> {
     if outcome == Outcome::Interrupted {
         let (rows, file) = (document.rows.len(), plan.out.display());
         if rows == 0 {
@@ -238,8 +254,8 @@ fn finish(kind: Kind, plan: &Plan, writer: &Writer, outcome: Outcome) -> Result<
     }
     let summary = summary::Summary::of(document);
     let terminal = std::io::stdout().is_terminal();
-    let (text, again) = match kind {
-        Kind::Sweep => (report::tables(document, &summary, &summary.workloads(), terminal), ""),
+    let (text, again) = match args.kind {
+        Kind::Sweep | Kind::Noise => (report::tables(document, &summary, &summary.workloads(), terminal), ""),
         Kind::Tax => (report::tax(document, &summary, terminal), " --tax"),
     };
     let file = plan.out.display();
