@@ -33,6 +33,8 @@ pub struct Point {
     pub tainted: bool,
     /// Blocks that were measured, whether or not a row of them is used.
     pub measured: usize,
+    /// Trials that were repeated because they were tainted.
+    pub repeated: usize,
     /// Operations of all kinds per second of the trials that are used, by block.
     pub trials: BTreeMap<usize, Vec<f64>>,
     /// The median of the trials of each block.
@@ -75,6 +77,7 @@ impl Point {
     fn of(all: &[&Row], seed: u64) -> Option<Point> {
         let first = all.first()?;
         let measured = all.iter().map(|row| row.block).collect::<BTreeSet<_>>().len();
+        let repeated = all.iter().filter(|row| row.attempt > 0).count();
         let oversubscribed = all.iter().any(|row| row.oversubscribed);
         let unreachable = all.iter().map(|row| row.graph.unreachable).max()?;
         let short_answers = all.iter().filter_map(|row| row.short_answers).reduce(|sum, more| sum + more);
@@ -119,6 +122,7 @@ impl Point {
             oversubscribed,
             tainted,
             measured,
+            repeated,
             throughput,
             timed: first.ops.named().next().map_or("none", |(name, _)| name),
             p50: latency(|latency| latency.p50),
@@ -200,6 +204,11 @@ impl Summary {
     /// Workloads that have points, in order.
     pub fn workloads(&self) -> Vec<&str> {
         in_order(self.points.iter().map(|point| point.workload.as_str()))
+    }
+
+    /// What all draws follow from.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// All points, in order.

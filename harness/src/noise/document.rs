@@ -16,6 +16,9 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// How often a comparison of a thing with itself may come out larger than what is called the smallest effect.
 const SHARE: f64 = 0.95;
 
+/// The fewest pairs that say anything about the rare ones among them.
+pub(super) const LEAST_PAIRS: usize = 5;
+
 /// What was measured under two names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,9 +61,9 @@ pub struct Point {
     pub ef: Option<usize>,
     /// More threads than allowed CPUs.
     pub oversubscribed: bool,
-    /// Operations per second of A and B, pair by pair.
+    /// Operations per second of A and B, pair by pair: of pairs whose rows are both clean, or of all if these are fewer than 5.
     pub per_second: Vec<[f64; 2]>,
-    /// How many of these rows are tainted.
+    /// How many rows are tainted, of all that were measured.
     pub tainted: usize,
     /// The smallest effect that is not noise, by number of blocks.
     pub smallest: Vec<Smallest>,
@@ -96,13 +99,20 @@ impl Document {
                 // The last attempt of a block stands for it.
                 last[row.block.min(config.blocks - 1)] = Some(row);
             }
-            let rate = |block: usize| last[block].map(|row| row.ops.per_second()).filter(|rate| *rate > 0.0);
-            let per_second: Vec<[f64; 2]> = (0..config.blocks / 2)
-                .filter_map(|pair| {
+            let pairs = |clean: bool| -> Vec<[f64; 2]> {
+                let rate = |block: usize| {
+                    let row = last[block].filter(|row| !clean || row.tainted.is_empty());
+                    row.map(|row| row.ops.per_second()).filter(|rate| *rate > 0.0)
+                };
+                let pair = |pair: usize| {
                     let [first, second] = [rate(2 * pair)?, rate(2 * pair + 1)?];
                     Some(if swapped[pair] { [second, first] } else { [first, second] })
-                })
-                .collect();
+                };
+                (0..config.blocks / 2).filter_map(pair).collect()
+            };
+            // As comparisons do: clean rows alone, where there are enough of them.
+            let per_second =
+                Some(pairs(true)).filter(|clean| clean.len() >= LEAST_PAIRS).unwrap_or_else(|| pairs(false));
             tainted += last.iter().flatten().filter(|row| !row.tainted.is_empty()).count();
             let smallest =
                 for_blocks.iter().map(|&blocks| smallest(&per_second, blocks, config.seed)).collect();

@@ -10,6 +10,7 @@ mod document;
 #[cfg(test)]
 mod tests;
 
+use document::LEAST_PAIRS;
 pub use document::{Document, Point, SCHEMA_VERSION, Smallest, read};
 
 use std::io::Write;
@@ -58,9 +59,6 @@ pub struct NoiseArgs {
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "3,5,7,10,20")]
     pub for_blocks: Vec<usize>,
 }
-
-/// The fewest pairs that say anything about the rare ones among them.
-const LEAST_PAIRS: usize = 5;
 
 /// Runs the command and prints the table to `out`. `stop` ends it early.
 ///

@@ -164,6 +164,19 @@ fn blocks(
     let work: Vec<Work> = todo.iter().map(|(which, keys)| bench.work(which, keys)).collect();
     let mut estimate = Estimate::default();
     for (number, (which, keys)) in todo.iter().enumerate() {
+        let first_of_block = number == 0 || todo[number - 1].0.block != which.block;
+        if first_of_block && is_tight(plan, writer.document(), which.block) {
+            if !args.quiet {
+                let ratio = plan.until_ratio.unwrap_or(f64::INFINITY);
+                progress.suspend(|| {
+                    eprintln!(
+                        "after {} of {} blocks every interval is within a ratio of {ratio}",
+                        which.block, plan.blocks
+                    )
+                });
+            }
+            break;
+        }
         let rest = if number == 0 { "first session".into() } else { to_go(&estimate, &work[number..]) };
         if number == 1 && !args.quiet {
             progress.suspend(|| eprintln!("{rest}"));
@@ -183,7 +196,7 @@ fn blocks(
         let begin = Instant::now();
         let mut rows = Ok(());
         let ended = session::session(bench, &mut kept, which, keys, &mut |row| {
-            progress.inc(1);
+            progress.inc(u64::from(row.attempt == 0));
             rows = rows_or(std::mem::replace(&mut rows, Ok(())), || writer.push(row).map_err(Into::into));
             rows.is_ok()
         });
@@ -197,6 +210,22 @@ fn blocks(
         steps.end()?;
     }
     Ok(Outcome::Complete)
+}
+
+/// The fewest blocks of which any interval has 95 %.
+const LEAST_FOR_TIGHT: usize = 6;
+
+/// Whether the blocks before this one say all points as tightly as was asked. What was measured in the first block only does not
+/// count.
+fn is_tight(plan: &Plan, document: &record::Document, block: usize) -> bool {
+    let Some(ratio) = plan.until_ratio.filter(|_| block >= LEAST_FOR_TIGHT) else { return false };
+    let summary = summary::Summary::of(document);
+    let mut points =
+        summary.points().iter().filter(|point| document.run.config.blocks_of(&point.workload).len() > 1);
+    points.all(|point| {
+        point.blocks.len() >= LEAST_FOR_TIGHT
+            && point.throughput.interval.is_some_and(|ends| ends.high <= ratio * ends.low)
+    })
 }
 
 fn to_go(estimate: &Estimate, rest: &[Work]) -> String {
@@ -255,8 +284,10 @@ fn finish(args: &SweepArgs, plan: &Plan, document: &record::Document, outcome: O
     let summary = summary::Summary::of(document);
     let terminal = std::io::stdout().is_terminal();
     let (text, again) = match args.kind {
-        Kind::Sweep | Kind::Noise => (report::tables(document, &summary, &summary.workloads(), terminal), ""),
-        Kind::Tax => (report::tax(document, &summary, terminal), " --tax"),
+        Kind::Sweep | Kind::Noise => {
+            (report::tables(document, &summary, &summary.workloads(), None, terminal), "")
+        }
+        Kind::Tax => (report::tax(document, &summary, None, terminal), " --tax"),
     };
     let file = plan.out.display();
     crate::output::print(&format!(
