@@ -141,6 +141,13 @@ pub fn run(args: &CompareArgs) -> Result<ExitCode> {
 }
 
 fn comparison(args: &CompareArgs) -> Result<Comparison> {
+    let percent = args.min_effect.unwrap_or(DEFAULT_EFFECT);
+    ensure!(
+        (0.0..=1000.0).contains(&percent),
+        "--min-effect is {percent}; it must be from 0 to 1000 percent"
+    );
+    let loss = args.recall_loss;
+    ensure!((0.0..=1.0).contains(&loss), "--recall-loss is {loss}; it must be from 0 to 1");
     let (before, after) = (read(&args.before)?, read(&args.after)?);
     let noise = args.noise.as_deref().map(noise::read).transpose()?;
     let rules = Rules {
