@@ -3,16 +3,18 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | done |
-//! | 1 | it failed, or `verify` found something; one line on standard error says what and how to mend it |
-//! | 2 | the flags do not parse |
+//! | 1 | it failed, `verify` found something, or `compare` found something worse; one line says what |
+//! | 2 | the flags do not parse, or what `compare` got cannot be compared |
 //! | 130 | stopped by Ctrl-C; what was finished is in the result file |
 
 use crate::capacity::{self, CapacityArgs};
 use crate::churn::{self, ChurnArgs};
+use crate::compare::{self, CompareArgs};
 use crate::data::cmd::DataCommand;
 use crate::data::{self, TruthError};
 use crate::limit::{self, LimitArgs};
 use crate::machine::doctor::{self, DoctorArgs};
+use crate::noise::{self, NoiseArgs};
 use crate::plot::{self, PlotArgs};
 use crate::report::{self, ReportArgs};
 use crate::sweep::{self, Outcome, SweepArgs, TaxArgs};
@@ -51,6 +53,8 @@ enum Command {
     Churn(ChurnArgs),
     Report(ReportArgs),
     Plot(PlotArgs),
+    Compare(CompareArgs),
+    Noise(Box<NoiseArgs>),
     Verify(VerifyArgs),
     /// Make, inspect and complete data sets
     #[command(
@@ -108,7 +112,11 @@ fn one_line(message: &str) -> String {
 
 fn run(command: &Command) -> Result<ExitCode> {
     let done = ExitCode::SUCCESS;
-    if matches!(command, Command::Sweep(_) | Command::Tax(_) | Command::Churn(_) | Command::Data(_)) {
+    let measures = matches!(
+        command,
+        Command::Sweep(_) | Command::Tax(_) | Command::Churn(_) | Command::Noise(_) | Command::Data(_)
+    );
+    if measures {
         // A misspelt override must not pass for a measurement of what it names.
         hnsw_core::distance::Isa::from_env()?;
     }
@@ -127,6 +135,11 @@ fn run(command: &Command) -> Result<ExitCode> {
         }
         Command::Report(args) => report::run(args).map(|()| done),
         Command::Plot(args) => plot::run(args).map(|()| done),
+        Command::Compare(args) => compare::run(args),
+        Command::Noise(args) => {
+            watch_signals()?;
+            noise::run(args, &STOP, &mut io::stdout().lock()).map(|()| done)
+        }
         Command::Verify(args) => verify::run(args),
         Command::Data(command) => {
             watch_signals()?;

@@ -10,18 +10,23 @@
 //! - [`limit`]: how fast memory can be read, which no search can beat.
 //! - [`alloc`]: bytes allocated, bytes resident.
 //! - [`record`]: the result document: what a sweep writes and everything else reads.
-//! - [`stats`]: medians, intervals and paired ratios over blocks.
+//! - [`stats`]: medians, intervals, paired ratios and tests over blocks.
+//! - [`fit`]: laws of scaling, fitted to rates over thread counts.
 //! - [`summary`]: rows of a document gathered into points, blocks into estimates.
-//! - [`report`], [`plot`], [`verify`]: the commands that read a result document.
+//! - [`noise`]: how small a difference this machine can show.
+//! - [`report`], [`plot`], [`compare`], [`verify`]: the commands that read result documents.
 #![deny(missing_docs)]
 
 pub mod alloc;
 pub mod capacity;
 pub mod churn;
 pub mod cli;
+pub mod compare;
 pub mod data;
+pub mod fit;
 pub mod limit;
 pub mod machine;
+pub mod noise;
 mod output;
 pub mod plot;
 mod progress;

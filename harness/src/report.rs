@@ -2,6 +2,7 @@
 
 mod details;
 mod page;
+pub(crate) mod scaling;
 mod tax;
 
 use std::fmt::Write as _;
@@ -13,9 +14,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle};
 
+use crate::noise;
 use crate::output;
 use crate::record::{Document, read};
-use crate::stats::Estimate;
+use crate::stats::{CONFIDENCE, Estimate, LEAST_FOR_INTERVAL, reach};
 use crate::summary::{BASELINE, Point, Summary};
 use crate::sweep::Workload;
 
@@ -42,6 +44,9 @@ pub struct ReportArgs {
     /// Instead, write a page with all tables and figures to this file; it needs no network
     #[arg(long, value_name = "FILE", conflicts_with_all = ["csv", "workload", "tax"])]
     pub html: Option<PathBuf>,
+    /// What `hnsw-lab noise` wrote on this machine: says how small a difference the tables can show
+    #[arg(long, value_name = "FILE")]
+    pub noise: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -57,6 +62,8 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
         return output::print(&format!("wrote {}\n", path.display()))
             .context("cannot write to standard output");
     }
+    let noise = args.noise.as_deref().map(noise::read).transpose()?;
+    let noise = noise.as_ref();
     let summary = Summary::of(&document);
     let workloads = match &args.workload {
         None => summary.workloads(),
@@ -70,9 +77,9 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let text = if args.csv {
         csv(&summary, &workloads)?
     } else if args.tax {
-        tax(&document, &summary, std::io::stdout().is_terminal())
+        tax(&document, &summary, noise, std::io::stdout().is_terminal())
     } else {
-        tables(&document, &summary, &workloads, std::io::stdout().is_terminal())
+        tables(&document, &summary, &workloads, noise, std::io::stdout().is_terminal())
     };
     output::print(&text).context("cannot write to standard output")
 }
@@ -81,8 +88,15 @@ fn listed(names: &[&str]) -> String {
     if names.is_empty() { "none yet".into() } else { names.join(", ") }
 }
 
-/// The report as text. With `terminal`, tables may be coloured; without, they are plain.
-pub fn tables(document: &Document, summary: &Summary, workloads: &[&str], terminal: bool) -> String {
+/// The report as text. `noise` says how small a difference it can show, where that is known. With `terminal`, tables may be
+/// coloured; without, they are plain.
+pub fn tables(
+    document: &Document,
+    summary: &Summary,
+    workloads: &[&str],
+    noise: Option<&noise::Document>,
+    terminal: bool,
+) -> String {
     let mut text = heading(document);
     if workloads.is_empty() {
         text.push_str("\nNo rows yet: `hnsw-lab sweep` with the same `--out` continues this sweep.\n");
@@ -94,7 +108,38 @@ pub fn tables(document: &Document, summary: &Summary, workloads: &[&str], termin
             section(&mut text, document, summary, workload, named, terminal);
         }
     }
+    text.extend(scaling::section(summary, workloads, terminal));
     text.push_str(&legend(summary, workloads));
+    if !workloads.is_empty() {
+        text.push_str(&confidence(document, noise));
+    }
+    text
+}
+
+/// How far to believe differences in the tables.
+fn confidence(document: &Document, noise: Option<&noise::Document>) -> String {
+    let blocks = document.run.config.blocks;
+    let mut text = String::from("\n");
+    if let Some(reach) =
+        Some(reach(blocks)).filter(|reach| blocks >= LEAST_FOR_INTERVAL && *reach < CONFIDENCE)
+    {
+        let _ = writeln!(
+            text,
+            "± is half of the range of {blocks} blocks, which holds the median in {:.0} of 100 cases only; 6 blocks are the least for 95.",
+            100.0 * reach
+        );
+    }
+    match noise.and_then(|noise| noise.range_percent(blocks)) {
+        Some([low, high]) => {
+            let _ = writeln!(
+                text,
+                "Differences below {low:.1} % (quietest point) to {high:.1} % (noisiest) are noise on this machine, at {blocks} blocks."
+            );
+        }
+        None => text.push_str(
+            "How small a difference is still noise here is unknown: `hnsw-lab noise --out FILE` measures it, --noise FILE says it.\n",
+        ),
+    }
     text
 }
 
@@ -133,7 +178,12 @@ fn section(
 }
 
 /// What each strategy costs beside [`BASELINE`], as text: a table for each workload that one can say it of.
-pub fn tax(document: &Document, summary: &Summary, terminal: bool) -> String {
+pub fn tax(
+    document: &Document,
+    summary: &Summary,
+    noise: Option<&noise::Document>,
+    terminal: bool,
+) -> String {
     let mut text = heading(document);
     let codecs = summary.by_codec();
     for (codec, summary) in &codecs {
@@ -147,6 +197,7 @@ pub fn tax(document: &Document, summary: &Summary, terminal: bool) -> String {
         }
     }
     text.push_str(&legend(summary, &tax::WORKLOADS.map(Workload::name)));
+    text.push_str(&confidence(document, noise));
     text
 }
 
@@ -244,7 +295,7 @@ fn cells(summary: &Summary, point: &Point, repeated: bool) -> Vec<Cell> {
         cell(point.recall.map(|recall| format!("{recall:.4}"))),
         Cell::new(format!("{:.2}", point.overhead_percent)),
         if point.unreachable > 0 { unreachable.fg(Color::Red) } else { unreachable },
-        if point.tainted { flags.fg(Color::Yellow) } else { flags },
+        if point.tainted || point.blocks.len() < point.measured { flags.fg(Color::Yellow) } else { flags },
     ]
 }
 
@@ -253,10 +304,15 @@ fn cell(text: Option<String>) -> Cell {
 }
 
 fn flags(point: &Point) -> String {
-    [(point.oversubscribed, "*"), (point.tainted, "!")]
-        .into_iter()
-        .filter_map(|(is, flag)| is.then_some(flag))
-        .collect()
+    let (clean, measured) = (point.blocks.len(), point.measured);
+    let flags = [
+        (point.oversubscribed, "*".to_owned()),
+        (point.tainted, "!".to_owned()),
+        (clean < measured, format!("{clean}/{measured}")),
+        (point.repeated > 0, format!("+{}", point.repeated)),
+    ];
+    let shown: Vec<String> = flags.into_iter().filter_map(|(is, flag)| is.then_some(flag)).collect();
+    shown.join(" ")
 }
 
 /// What the zero line says: how many threads each strategy needs before it beats the plain one.
@@ -281,7 +337,13 @@ fn legend(summary: &Summary, workloads: &[&str]) -> String {
         text.push_str("* more threads than allowed CPUs: not evidence of scaling\n");
     }
     if any(|point| point.tainted) {
-        text.push_str("! at least one block is tainted: the file says why, in `tainted`\n");
+        text.push_str("! all of its blocks are tainted: the file says why, in `tainted`\n");
+    }
+    if any(|point| point.blocks.len() < point.measured) {
+        text.push_str("n/m: n of m blocks are clean; the others are tainted and left out\n");
+    }
+    if any(|point| point.repeated > 0) {
+        text.push_str("+n: n trials were repeated because they were tainted\n");
     }
     if any(|point| point.short_answers.is_some_and(|short| short > 0)) {
         text.push_str("answers with too few neighbours: a promise of the contract is broken\n");

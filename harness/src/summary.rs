@@ -29,9 +29,15 @@ pub struct Point {
     pub ef: Option<usize>,
     /// More threads than allowed CPUs.
     pub oversubscribed: bool,
-    /// At least one of its rows is tainted.
+    /// All of its rows are tainted, so they had to be used. Where some are clean, those alone are.
     pub tainted: bool,
-    /// Operations of all kinds per second, by block.
+    /// Blocks that were measured, whether or not a row of them is used.
+    pub measured: usize,
+    /// Trials that were repeated because they were tainted.
+    pub repeated: usize,
+    /// Operations of all kinds per second of the trials that are used, by block.
+    pub trials: BTreeMap<usize, Vec<f64>>,
+    /// The median of the trials of each block.
     pub blocks: BTreeMap<usize, f64>,
     /// Operations of all kinds per second.
     pub throughput: Estimate,
@@ -43,6 +49,8 @@ pub struct Point {
     pub p99: Option<f64>,
     /// Median recall, where the workload searches.
     pub recall: Option<f64>,
+    /// Recall by block, where the workload searches.
+    pub recalls: BTreeMap<usize, f64>,
     /// Searches per second, by block.
     pub searches: BTreeMap<usize, f64>,
     /// Inserts per second, by block.
@@ -66,19 +74,35 @@ pub struct Point {
 }
 
 impl Point {
-    fn of(rows: &[&Row], seed: u64) -> Option<Point> {
-        let first = rows.first()?;
-        let blocks: BTreeMap<usize, f64> = rows.iter().map(|row| (row.block, row.ops.per_second())).collect();
-        let throughput = Estimate::of(&blocks.values().copied().collect::<Vec<_>>(), seed)?;
+    fn of(all: &[&Row], seed: u64) -> Option<Point> {
+        let first = all.first()?;
+        let measured = all.iter().map(|row| row.block).collect::<BTreeSet<_>>().len();
+        let repeated = all.iter().filter(|row| row.attempt > 0).count();
+        let oversubscribed = all.iter().any(|row| row.oversubscribed);
+        let unreachable = all.iter().map(|row| row.graph.unreachable).max()?;
+        let short_answers = all.iter().filter_map(|row| row.short_answers).reduce(|sum, more| sum + more);
+        let tainted = all.iter().all(|row| !row.tainted.is_empty());
+        // Clean rows alone, wherever there are any.
+        let rows: Vec<&Row> = all.iter().copied().filter(|row| tainted || row.tainted.is_empty()).collect();
+        let mut trials: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+        for row in &rows {
+            trials.entry(row.block).or_default().push(row.ops.per_second());
+        }
+        let throughput = Estimate::of_trials(&trials.values().cloned().collect::<Vec<_>>(), seed)?;
+        let by_block = |of: &dyn Fn(&Row) -> Option<f64>| -> BTreeMap<usize, f64> {
+            let values = |block: &usize| {
+                let own = rows.iter().filter(|row| row.block == *block);
+                median(&own.filter_map(|row| of(row)).collect::<Vec<_>>())
+            };
+            trials.keys().filter_map(|block| Some((*block, values(block)?))).collect()
+        };
         let over_blocks = |of: &dyn Fn(&Row) -> Option<f64>| {
             median(&rows.iter().filter_map(|row| of(row)).collect::<Vec<_>>())
         };
         let latency = |of: fn(&crate::record::Latency) -> f64| {
             over_blocks(&|row| Some(of(&row.ops.named().next()?.1.latency_us)))
         };
-        let rates = |of: fn(&Ops) -> Option<&Op>| -> BTreeMap<usize, f64> {
-            rows.iter().filter_map(|row| Some((row.block, of(&row.ops)?.per_second))).collect()
-        };
+        let rates = |of: fn(&Ops) -> Option<&Op>| by_block(&|row| Some(of(&row.ops)?.per_second));
         let timed = |of: fn(&Op) -> Option<f64>| {
             over_blocks(&|row| row.ops.named().next().and_then(|(_, op)| of(op)))
         };
@@ -95,24 +119,28 @@ impl Point {
             workload: first.workload.clone(),
             threads: first.threads,
             ef: first.ef,
-            oversubscribed: rows.iter().any(|row| row.oversubscribed),
-            tainted: rows.iter().any(|row| !row.tainted.is_empty()),
+            oversubscribed,
+            tainted,
+            measured,
+            repeated,
             throughput,
             timed: first.ops.named().next().map_or("none", |(name, _)| name),
             p50: latency(|latency| latency.p50),
             p99: latency(|latency| latency.p99),
             recall: over_blocks(&|row| row.recall_at_k),
+            recalls: by_block(&|row| row.recall_at_k),
             searches: rates(|ops| ops.search.as_ref()),
             inserts: rates(|ops| ops.insert.as_ref()),
             evaluations: timed(|op| op.evaluations_per_op),
             hops: timed(|op| op.hops_per_op),
-            short_answers: rows.iter().filter_map(|row| row.short_answers).reduce(|sum, more| sum + more),
+            short_answers,
             updates: over_blocks(&|row| row.updates_per_second),
             phases: (0..Phase::ALL.len()).map(phase).collect(),
             overhead_percent: over_blocks(&|row| Some(row.memory.overhead_percent))?,
-            unreachable: rows.iter().map(|row| row.graph.unreachable).max()?,
+            unreachable,
             overhead_per_point: overhead_per_point.collect(),
-            blocks,
+            blocks: by_block(&|row| Some(row.ops.per_second())),
+            trials: trials.clone(),
         })
     }
 }
@@ -176,6 +204,16 @@ impl Summary {
     /// Workloads that have points, in order.
     pub fn workloads(&self) -> Vec<&str> {
         in_order(self.points.iter().map(|point| point.workload.as_str()))
+    }
+
+    /// What all draws follow from.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// All points, in order.
+    pub fn points(&self) -> &[Point] {
+        &self.points
     }
 
     /// All points of a workload.

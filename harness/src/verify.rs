@@ -57,7 +57,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
 /// Everything that is wrong with `document`, one line each.
 pub fn problems(document: &Document) -> Vec<String> {
     let mut found = run_problems(document);
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut attempts) = (BTreeSet::new(), BTreeSet::new());
     for (position, row) in document.rows.iter().enumerate() {
         let key = row.key();
         found.extend(
@@ -65,7 +65,8 @@ pub fn problems(document: &Document) -> Vec<String> {
                 .into_iter()
                 .map(|problem| format!("row {position} ({key}): {problem}")),
         );
-        if !seen.insert(key.clone()) {
+        seen.insert(key.clone());
+        if !attempts.insert((key.clone(), row.attempt)) {
             found.push(format!("row {position} ({key}): an earlier row has the same key"));
         }
     }
@@ -73,7 +74,14 @@ pub fn problems(document: &Document) -> Vec<String> {
         blocks if blocks > MOST_BLOCKS => {
             found.push(format!("run.config.blocks is {blocks}, which cannot be right"))
         }
-        _ => found.extend(missing(&document.run.config, &seen)),
+        _ => {
+            let mut config = document.run.config.clone();
+            if config.until_ratio.is_some() {
+                // It may have ended early, but in no block halfway.
+                config.blocks = seen.iter().map(|key| key.block + 1).max().unwrap_or(1).min(config.blocks);
+            }
+            found.extend(missing(&config, &seen));
+        }
     }
     found
 }
@@ -151,6 +159,7 @@ fn outside_configuration(config: &Config, row: &Row, found: &mut Vec<String>) {
     let baseline = row.strategy == BASELINE && row.threads == 1;
     outside(!baseline && !config.threads.contains(&row.threads), "its thread count");
     outside(row.block >= config.blocks, "its block");
+    outside(row.attempt > config.retries, "its attempt");
     let own = (row.k, row.m, row.ef_construction);
     if own != (config.k, config.m, config.ef_construction) {
         found.push("k, m or ef_construction differ from run.config".into());

@@ -1,10 +1,11 @@
 //! The machine that a measurement ran on: what it is, what it lets us use, how quiet it is, and where threads run.
 //!
 //! [`Machine::detect`] records the facts once per run and the result document carries them. What a system does not show
-//! is `null` there, never guessed. [`Placement`] places worker threads, [`memory`] their pages, [`noise`] says why a trial cannot be trusted, and
-//! [`doctor`] puts all of it in words.
+//! is `null` there, never guessed. [`Placement`] places worker threads, [`memory`] their pages, [`noise`] and [`canary`] say why a trial
+//! cannot be trusted, and [`doctor`] puts all of it in words.
 
 mod build;
+pub mod canary;
 mod cgroup;
 mod clock;
 pub mod doctor;
@@ -22,6 +23,7 @@ mod tree;
 use serde::{Deserialize, Serialize};
 
 pub use build::{BuildInfo, build_info};
+pub use canary::Canary;
 pub use memory::{MemoryInForce, MemoryPolicy};
 pub use noise::{Disturbance, Noise};
 pub use pinning::{PinError, pin_current_thread};

@@ -89,8 +89,7 @@ impl Noise {
     /// The reasons not to trust what was measured between `earlier` and this; none when all was quiet. `oversubscribed`
     /// says that the process itself ran more threads than it may use cores.
     pub fn since(&self, earlier: &Noise, oversubscribed: bool) -> Vec<String> {
-        let disturbance = self.disturbance(earlier);
-        if oversubscribed { disturbance.foreign_reasons() } else { disturbance.reasons() }
+        self.disturbance(earlier).reasons_of(oversubscribed)
     }
 
     /// What happened between `earlier` and this.
@@ -143,6 +142,11 @@ impl Disturbance {
             .excess_steal()
             .map(|v| format!("the hypervisor withheld {:.1} % of the CPU time", 100.0 * v));
         others.into_iter().chain(steal).collect()
+    }
+
+    /// Those of [`Disturbance::reasons`] that count where the process itself ran more threads than cores, or not.
+    pub fn reasons_of(&self, oversubscribed: bool) -> Vec<String> {
+        if oversubscribed { self.foreign_reasons() } else { self.reasons() }
     }
 
     /// One line for each limit that was passed.

@@ -134,6 +134,12 @@ pub struct Config {
     /// Whether indexes were built in the first block only, and searched in all. Documents without it built in each.
     #[serde(default)]
     pub keep_indexes: bool,
+    /// How often a tainted trial was tried again. Documents without it never did.
+    #[serde(default)]
+    pub retries: usize,
+    /// Blocks end when every 95 % interval is as tight as this ratio of its ends; then `blocks` is the most. Null where they do not.
+    #[serde(default)]
+    pub until_ratio: Option<f64>,
     /// Seed of levels, orders and operation mixes.
     pub seed: u64,
     /// How workers are placed on CPUs.
@@ -185,6 +191,9 @@ pub struct Row {
     pub threads: usize,
     /// Which repetition, from 0.
     pub block: usize,
+    /// How often the trial was tried before in this block, because it was tainted. Documents without it tried once.
+    #[serde(default)]
+    pub attempt: usize,
     /// More threads than allowed CPUs: kept out of fits and claims.
     pub oversubscribed: bool,
     /// Length of the measured window.
@@ -216,12 +225,15 @@ pub struct Row {
     pub graph: Graph,
     /// What threads waited for.
     pub contention: Contention,
+    /// What the machine did meanwhile; documents without it do not say.
+    #[serde(default)]
+    pub conditions: Option<Conditions>,
     /// Why the trial should not be trusted; empty if nothing is known against it.
     pub tainted: Vec<String>,
 }
 
 impl Row {
-    /// What tells this row from all others of its document.
+    /// What tells the point and block of this row from all others. With [`Row::attempt`] it is unique in a document.
     pub fn key(&self) -> Key {
         Key {
             strategy: self.strategy.clone(),
@@ -259,6 +271,34 @@ impl std::fmt::Display for Key {
         }
         write!(f, " block={}", self.block)
     }
+}
+
+/// What the machine did during a trial, and how fast it was before and after it; null is "not visible".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Conditions {
+    /// The canary before the trial.
+    pub canary_before: Option<Canary>,
+    /// The canary after the trial.
+    pub canary_after: Option<Canary>,
+    /// Cores that everything else kept busy on average.
+    pub other_cores: Option<f64>,
+    /// The part of the CPU time that someone wanted and the hypervisor gave to another machine.
+    pub steal_share: Option<f64>,
+    /// Involuntary context switches per second of own CPU time.
+    pub preemptions_per_cpu_second: Option<f64>,
+    /// The part of the time in which some runnable thread of the machine waited for a CPU.
+    pub pressure: Option<f64>,
+    /// Seconds for which the CPU quota stopped this process.
+    pub throttled_seconds: Option<f64>,
+}
+
+/// How long a fixed piece of work took, over what it took before the sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Canary {
+    /// Dependent arithmetic in registers: the speed of the core.
+    pub arithmetic: f64,
+    /// A walk through memory in an order that cannot be foreseen: caches and memory.
+    pub memory: f64,
 }
 
 /// Operations by kind.

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 pub use claim::Claim;
 pub use document::{
-    Build, Config, Contention, Dataset, Document, Graph, Key, Latency, Memory, Op, Ops, Phases, Row, Run,
-    SCHEMA_VERSION, now_rfc3339,
+    Build, Canary, Conditions, Config, Contention, Dataset, Document, Graph, Key, Latency, Memory, Op, Ops,
+    Phases, Row, Run, SCHEMA_VERSION, now_rfc3339,
 };
 pub use error::RecordError;
 pub use reader::{parse, read};

@@ -70,7 +70,8 @@ impl Writer {
     /// [`RecordError::Duplicate`], [`RecordError::NotANumber`] (the row is not taken) or [`RecordError::Unwritable`].
     pub fn push(&mut self, row: Row) -> Result<(), RecordError> {
         let key = row.key();
-        if self.done.contains(&key) {
+        let again = |there: &Row| there.attempt == row.attempt && there.key() == key;
+        if self.done.contains(&key) && self.document.rows.iter().any(again) {
             return Err(RecordError::Duplicate { path: self.path.clone(), key: key.to_string() });
         }
         // JSON has no NaN and no infinity: they would be written as null and make the document unreadable.
@@ -83,7 +84,7 @@ impl Writer {
         self.or_unwritable(replace(&self.path, &self.document))
     }
 
-    /// Keys of the rows that the document has.
+    /// Keys of the rows that the document has, whatever the attempt.
     pub fn done(&self) -> &BTreeSet<Key> {
         &self.done
     }

@@ -103,6 +103,13 @@ pub struct SweepArgs {
     /// How often every point is measured; the table shows medians
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     pub blocks: usize,
+    /// How often a trial that the machine disturbed is tried again in its block; all of them are kept
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    pub retries: usize,
+    /// End when the upper end of every 95 % interval is at most so many times its lower end, after 6 blocks at the earliest;
+    /// --blocks is then the most
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
+    pub until_ratio: Option<f64>,
     /// Build each index once, and search the same one in every block: blocks take less time and more memory, and say nothing
     /// about how builds differ
     #[arg(long)]
@@ -139,6 +146,8 @@ pub enum Kind {
     Sweep,
     /// `hnsw-lab tax`
     Tax,
+    /// `hnsw-lab noise`, whose rows go to no file of the user
+    Noise,
 }
 
 impl Kind {
@@ -147,6 +156,7 @@ impl Kind {
         match self {
             Kind::Sweep => "",
             Kind::Tax => "-tax",
+            Kind::Noise => "-noise",
         }
     }
 }

@@ -70,6 +70,20 @@ pub enum Outcome {
 /// # Errors
 /// Flags that do not fit, data that cannot be read, a result file that cannot be written.
 pub fn run(args: &SweepArgs, stop: &AtomicBool) -> Result<Outcome> {
+    let (plan, document, outcome) = measured(args, stop)?;
+    finish(args, &plan, &document, outcome)?;
+    Ok(outcome)
+}
+
+/// Measures without a word about the results.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn measure(args: &SweepArgs, stop: &AtomicBool) -> Result<(record::Document, Outcome)> {
+    measured(args, stop).map(|(_, document, outcome)| (document, outcome))
+}
+
+fn measured(args: &SweepArgs, stop: &AtomicBool) -> Result<(Plan, record::Document, Outcome)> {
     // All that can fail comes before the data, which may be large, or before the truth, which may take minutes.
     Plan::check(args)?;
     let machine = Machine::detect();
@@ -83,19 +97,19 @@ pub fn run(args: &SweepArgs, stop: &AtomicBool) -> Result<Outcome> {
     args.ensure_truth(&mut dataset, stop)?;
     let mut writer = Writer::open(&plan.out, describe(&plan, &machine, &dataset)?, args.fresh)?;
     if !args.quiet {
-        announce(&plan, &dataset, &writer);
+        announce(args.kind, &plan, &dataset, &writer);
     }
     let bench = Bench::new(&plan, &machine, &dataset, stop);
     let progress = progress::rows(plan.keys().count() as u64, args.quiet);
     progress.set_position(writer.document().rows.len() as u64);
     let outcome = blocks(args, &plan, &bench, &mut writer, &progress, stop)?;
     progress.finish_and_clear();
-    finish(args.kind, &plan, &writer, outcome)?;
-    Ok(outcome)
+    let document = writer.document().clone();
+    Ok((plan, document, outcome))
 }
 
 /// What is about to happen, in one line, and in another that the build is the wrong one.
-fn announce(plan: &Plan, dataset: &Dataset, writer: &Writer) {
+fn announce(kind: Kind, plan: &Plan, dataset: &Dataset, writer: &Writer) {
     if cfg!(debug_assertions) {
         eprintln!(
             "warning: this build has debug assertions, so its timings mean nothing; build it with --release"
@@ -103,14 +117,17 @@ fn announce(plan: &Plan, dataset: &Dataset, writer: &Writer) {
     }
     let (rows, done) = (plan.keys().count(), writer.document().rows.len());
     let file = plan.out.display();
+    let ends = match kind {
+        Kind::Noise => "Ctrl-C stops".into(),
+        Kind::Sweep | Kind::Tax => format!("to {file}; Ctrl-C stops, the same command goes on"),
+    };
     if done == rows {
         return eprintln!("all {rows} rows are in {file} already; measure them again with --fresh");
     }
     let resumed = if done > 0 { format!(", {done} of them there already") } else { String::new() };
     let listed: Vec<String> = plan.threads.iter().map(ToString::to_string).collect();
     eprintln!(
-        "measuring {} ({} x {} {}): {} strategies on {} threads, {} workloads, {} blocks: {rows} rows{resumed}, to {file}; \
-         Ctrl-C stops, the same command goes on",
+        "measuring {} ({} x {} {}): {} strategies on {} threads, {} workloads, {} blocks: {rows} rows{resumed}, {ends}",
         dataset.name(),
         dataset.len(),
         dataset.dim(),
@@ -148,6 +165,19 @@ fn blocks(
     let work: Vec<Work> = todo.iter().map(|(which, keys)| bench.work(which, keys)).collect();
     let mut estimate = Estimate::default();
     for (number, (which, keys)) in todo.iter().enumerate() {
+        let first_of_block = number == 0 || todo[number - 1].0.block != which.block;
+        if first_of_block && is_tight(plan, writer.document(), which.block) {
+            if !args.quiet {
+                let ratio = plan.until_ratio.unwrap_or(f64::INFINITY);
+                progress.suspend(|| {
+                    eprintln!(
+                        "after {} of {} blocks every interval is within a ratio of {ratio}",
+                        which.block, plan.blocks
+                    )
+                });
+            }
+            break;
+        }
         let rest = if number == 0 { "first session".into() } else { to_go(&estimate, &work[number..]) };
         if number == 1 && !args.quiet {
             progress.suspend(|| eprintln!("{rest}"));
@@ -167,7 +197,7 @@ fn blocks(
         let begin = Instant::now();
         let mut rows = Ok(());
         let ended = session::session(bench, &mut kept, which, keys, &mut |row| {
-            progress.inc(1);
+            progress.inc(u64::from(row.attempt == 0));
             rows = rows_or(std::mem::replace(&mut rows, Ok(())), || writer.push(row).map_err(Into::into));
             rows.is_ok()
         });
@@ -181,6 +211,22 @@ fn blocks(
         steps.end()?;
     }
     Ok(Outcome::Complete)
+}
+
+/// The fewest blocks of which any interval has 95 %.
+const LEAST_FOR_TIGHT: usize = 6;
+
+/// Whether the blocks before this one say all points as tightly as was asked. What was measured in the first block only does not
+/// count.
+fn is_tight(plan: &Plan, document: &record::Document, block: usize) -> bool {
+    let Some(ratio) = plan.until_ratio.filter(|_| block >= LEAST_FOR_TIGHT) else { return false };
+    let summary = summary::Summary::of(document);
+    let mut points =
+        summary.points().iter().filter(|point| document.run.config.blocks_of(&point.workload).len() > 1);
+    points.all(|point| {
+        point.blocks.len() >= LEAST_FOR_TIGHT
+            && point.throughput.interval.is_some_and(|ends| ends.high <= ratio * ends.low)
+    })
 }
 
 fn to_go(estimate: &Estimate, rest: &[Work]) -> String {
@@ -225,8 +271,7 @@ fn describe(plan: &Plan, machine: &Machine, dataset: &Dataset) -> Result<record:
     })
 }
 
-fn finish(kind: Kind, plan: &Plan, writer: &Writer, outcome: Outcome) -> Result<()> {
-    let document = writer.document();
+fn finish(args: &SweepArgs, plan: &Plan, document: &record::Document, outcome: Outcome) -> Result<()> {
     if outcome == Outcome::Interrupted {
         let (rows, file) = (document.rows.len(), plan.out.display());
         if rows == 0 {
@@ -239,9 +284,11 @@ fn finish(kind: Kind, plan: &Plan, writer: &Writer, outcome: Outcome) -> Result<
     }
     let summary = summary::Summary::of(document);
     let terminal = std::io::stdout().is_terminal();
-    let (text, again) = match kind {
-        Kind::Sweep => (report::tables(document, &summary, &summary.workloads(), terminal), ""),
-        Kind::Tax => (report::tax(document, &summary, terminal), " --tax"),
+    let (text, again) = match args.kind {
+        Kind::Sweep | Kind::Noise => {
+            (report::tables(document, &summary, &summary.workloads(), None, terminal), "")
+        }
+        Kind::Tax => (report::tax(document, &summary, None, terminal), " --tax"),
     };
     let file = plan.out.display();
     crate::output::print(&format!(

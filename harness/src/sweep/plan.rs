@@ -52,6 +52,10 @@ pub struct Plan {
     pub update_rate: f64,
     /// Repetitions.
     pub blocks: usize,
+    /// How often a tainted trial is tried again.
+    pub retries: usize,
+    /// How tight intervals must be for the sweep to end early.
+    pub until_ratio: Option<f64>,
     /// Whether what is built in the first block is searched in all of them.
     pub keep: bool,
     /// Seed of levels, orders and operation mixes.
@@ -92,6 +96,16 @@ impl Plan {
             (1..=MAX_BLOCKS).contains(&args.blocks),
             "--blocks is {}; it must be from 1 to {MAX_BLOCKS}",
             args.blocks
+        );
+        ensure!(
+            args.retries <= MAX_RETRIES,
+            "--retries is {}; it must be from 0 to {MAX_RETRIES}",
+            args.retries
+        );
+        let ratio = args.until_ratio.unwrap_or(2.0);
+        ensure!(
+            ratio > 1.0 && ratio.is_finite(),
+            "--until-ratio is {ratio}; it must be above 1 (1.02 asks for ends that are 2 % apart)"
         );
         ensure!(
             (0.01..=3600.0).contains(&args.seconds),
@@ -190,6 +204,8 @@ impl Plan {
             window: Duration::from_secs_f64(args.seconds),
             update_rate: args.update_rate,
             blocks: args.blocks,
+            retries: args.retries,
+            until_ratio: args.until_ratio,
             keep: args.keep_indexes,
             seed: args.seed,
             placement: pin.clone(),
@@ -277,6 +293,8 @@ impl Plan {
             update_rate: self.workloads.contains(&Workload::SearchWriter).then_some(self.update_rate),
             blocks: self.blocks,
             keep_indexes: self.keep,
+            retries: self.retries,
+            until_ratio: self.until_ratio,
             seed: self.seed,
             pin: self.placement.to_string(),
             placement: self.seats.clone(),
@@ -290,6 +308,9 @@ const MIN_MIXED: usize = 10;
 
 /// The most repetitions of a point.
 pub const MAX_BLOCKS: usize = 10_000;
+
+/// The most that a trial is tried again: what is tainted that often will stay so.
+const MAX_RETRIES: usize = 10;
 
 /// The most threads of a trial.
 const MAX_THREADS: usize = 4096;

@@ -11,8 +11,9 @@ use super::workers::{self, Turn, Window};
 use super::{Outcome, Plan, Workload, codecs};
 use crate::alloc::rss_bytes;
 use crate::data::Dataset;
+use crate::machine::canary::{self, Canary};
 use crate::machine::{Machine, Noise, pin_current_thread};
-use crate::record::{self, Key, Memory, Ops, Phases, Row};
+use crate::record::{self, Conditions, Key, Memory, Ops, Phases, Row};
 use hnsw_core::graph::check::Health;
 use hnsw_core::graph::{Contention, MemoryReport};
 use hnsw_core::hnsw::Stopwatch;
@@ -30,13 +31,17 @@ pub struct Bench<'a> {
     dataset: &'a Dataset,
     /// What codecs learn from.
     sample: Vec<f32>,
+    /// What tells whether the machine is as it was.
+    canary: Canary,
     stop: &'a AtomicBool,
 }
 
 impl<'a> Bench<'a> {
     /// Everything that a session needs besides what tells it from others.
     pub fn new(plan: &'a Plan, machine: &'a Machine, dataset: &'a Dataset, stop: &'a AtomicBool) -> Self {
-        Bench { plan, machine, dataset, sample: codecs::sample(dataset), stop }
+        let first = plan.placement.plan(machine, 1).first().copied().flatten();
+        let (sample, canary) = (codecs::sample(dataset), Canary::new(first));
+        Bench { plan, machine, dataset, sample, canary, stop }
     }
 
     /// What measuring `keys`, rows of one session, takes.
@@ -142,6 +147,18 @@ struct Measured {
     work: Option<[f64; 2]>,
     /// At the end of the window, before anything is freed, filled in or asked.
     memory: MemoryReport,
+    /// How often it was tried before in this block.
+    attempt: usize,
+    conditions: Conditions,
+    /// What the machine did that makes it worth another try.
+    disturbed: Vec<String>,
+}
+
+impl Measured {
+    /// Whether to try again.
+    fn retry(&self, most: usize) -> bool {
+        !self.disturbed.is_empty() && self.attempt < most
+    }
 }
 
 /// `None` from any of these means that the sweep is to end.
@@ -187,65 +204,147 @@ impl Session<'_> {
         }
         let Standing { index, health } = &*standing;
         for (workload, ef) in searches {
-            let mut measured = self.measure(&**index, workload, Some(ef))?;
-            let learn = || Known {
-                recall: self.bench.recall(&**index, ef),
-                work: self.bench.work_of_a_search(&**index, workload, ef),
-            };
-            let known = self.kept.known(self.which, build, (workload, ef), learn);
-            (measured.recall, measured.work) = (Some(known.recall), known.work);
-            self.push(measured, health)?;
+            let mut known = None;
+            for attempt in 0.. {
+                let mut measured = self.measure(&**index, workload, Some(ef), attempt)?;
+                let learn = || Known {
+                    recall: self.bench.recall(&**index, ef),
+                    work: self.bench.work_of_a_search(&**index, workload, ef),
+                };
+                // Of one index it is always the same.
+                let known =
+                    *known.get_or_insert_with(|| self.kept.known(self.which, build, (workload, ef), learn));
+                (measured.recall, measured.work) = (Some(known.recall), known.work);
+                let again = measured.retry(self.bench.plan.retries);
+                self.push(measured, health)?;
+                if !again {
+                    break;
+                }
+            }
         }
         Some(())
     }
 
     /// An index of all rows; how it was built is a row if one is wanted.
     fn raise(&mut self, build: Workload) -> Option<Standing> {
-        let index = self.index();
         if !self.wants(build) {
+            let index = self.index();
             self.fill(&*index, 0, self.bench.dataset.len(), build)?;
             let health = health(&*index);
             return Some(Standing { index, health });
         }
-        let measured = self.measure(&*index, build, None)?;
-        let health = health(&*index);
-        self.push(measured, &health)?;
-        Some(Standing { index, health })
+        let mut attempt = 0;
+        loop {
+            let index = self.index();
+            let measured = self.measure(&*index, build, None, attempt)?;
+            let health = health(&*index);
+            let again = measured.retry(self.bench.plan.retries);
+            self.push(measured, &health)?;
+            if !again {
+                return Some(Standing { index, health });
+            }
+            attempt += 1;
+        }
     }
 
-    /// Workloads, one after another, on an index that holds a part of the rows. Only the last one may insert.
+    /// Workloads, one after another, on an index that holds a part of the rows. Only the last one may insert. Those that were
+    /// disturbed come again, on an index of their own.
     fn mixed(&mut self, workloads: &[Workload]) -> Option<()> {
-        let workloads: Vec<Workload> = workloads.iter().copied().filter(|w| self.wants(*w)).collect();
-        let Some(&first) = workloads.first() else { return Some(()) };
+        let mut left: Vec<Workload> = workloads.iter().copied().filter(|w| self.wants(*w)).collect();
+        for attempt in 0.. {
+            if left.is_empty() {
+                break;
+            }
+            left = self.mixed_once(&left, attempt)?;
+        }
+        Some(())
+    }
+
+    /// Returns the workloads that are to be tried again.
+    fn mixed_once(&mut self, workloads: &[Workload], attempt: usize) -> Option<Vec<Workload>> {
+        let first = *workloads.first()?;
         let index = self.index();
         let base = self.bench.dataset.len();
         let mut there = first.prefill(base);
         self.fill(&*index, 0, there, first)?;
         let ef = self.bench.plan.mixed_ef;
         let mut rows = Vec::new();
-        for workload in workloads {
+        for &workload in workloads {
             let ef = workload.searches().then_some(ef);
-            let measured = self.measure(&*index, workload, ef)?;
+            let measured = self.measure(&*index, workload, ef, attempt)?;
             there += measured.trial.results.iter().map(|log| log.inserts.operations()).sum::<u64>() as usize;
             rows.push((measured, health(&*index)));
         }
         // What was not inserted in the window comes in now, so that recall has an exact answer to be scored against.
         self.fill(&*index, there.min(base), base, first)?;
         let recall = self.bench.recall(&*index, ef);
+        let mut again = Vec::new();
         for (mut measured, health) in rows {
             measured.recall = measured.ef.map(|_| recall);
+            if measured.retry(self.bench.plan.retries) {
+                again.push(measured.workload);
+            }
             self.push(measured, &health)?;
         }
-        Some(())
+        Some(again)
     }
 
-    /// Runs one trial and looks at the index at once.
-    fn measure(&self, index: &dyn Bed, workload: Workload, ef: Option<usize>) -> Option<Measured> {
+    /// Runs one trial and looks at the index at once. A canary sings before and after.
+    fn measure(
+        &self,
+        index: &dyn Bed,
+        workload: Workload,
+        ef: Option<usize>,
+        attempt: usize,
+    ) -> Option<Measured> {
         index.quiesce();
+        let before = self.bench.canary.sing();
         let trial = self.trial(index, workload, ef);
         let memory = index.memory();
-        let ended = trial.interrupted || self.bench.stopped();
-        (!ended).then_some(Measured { workload, ef, trial, recall: None, work: None, memory })
+        if trial.interrupted || self.bench.stopped() {
+            return None;
+        }
+        let after = self.bench.canary.sing();
+        let (conditions, disturbed) = self.disturbances(&trial, workload, before, after);
+        Some(Measured {
+            workload,
+            ef,
+            trial,
+            recall: None,
+            work: None,
+            memory,
+            attempt,
+            conditions,
+            disturbed,
+        })
+    }
+
+    /// What the machine did during a trial, and what of it is beyond what is tolerable.
+    fn disturbances(
+        &self,
+        trial: &Trial,
+        workload: Workload,
+        before: record::Canary,
+        after: record::Canary,
+    ) -> (Conditions, Vec<String>) {
+        let (first, last) = &trial.observed;
+        let seen = last.noise.disturbance(&first.noise);
+        let beside = usize::from(workload == Workload::SearchWriter);
+        let crowded =
+            self.bench.plan.placement.oversubscribes(self.bench.machine, self.which.threads + beside);
+        let mut disturbed = seen.reasons_of(crowded);
+        disturbed.extend(canary::reasons(&before, "before"));
+        disturbed.extend(canary::reasons(&after, "after"));
+        let conditions = Conditions {
+            canary_before: Some(before),
+            canary_after: Some(after),
+            other_cores: seen.other_cores,
+            steal_share: seen.steal_share,
+            preemptions_per_cpu_second: seen.preemptions_per_cpu_second,
+            pressure: seen.pressure,
+            throttled_seconds: seen.throttled_seconds,
+        };
+        (conditions, disturbed)
     }
 
     fn trial(&self, index: &dyn Bed, workload: Workload, ef: Option<usize>) -> Trial {
@@ -423,15 +522,15 @@ impl Session<'_> {
     }
 
     fn row(&self, measured: Measured, health: &Health) -> Row {
-        let Measured { workload, ef, trial, recall, work, mut memory } = measured;
+        let Measured { workload, ef, trial, recall, work, mut memory, attempt, conditions, disturbed } =
+            measured;
         let (plan, which) = (self.bench.plan, self.which);
-        let oversubscribes = |threads| plan.placement.oversubscribes(self.bench.machine, threads);
+        let oversubscribed = plan.placement.oversubscribes(self.bench.machine, which.threads);
         let mut all = Log::new(0);
         trial.results.iter().for_each(|log| all.merge(log));
         memory.scratch_bytes += all.scratch_bytes;
         let (before, after) = &trial.observed;
-        let beside = usize::from(workload == Workload::SearchWriter);
-        let mut tainted = after.noise.since(&before.noise, oversubscribes(which.threads + beside));
+        let mut tainted = disturbed;
         tainted.extend(trial.unpinned);
         tainted.extend((all.refused > 0).then(|| format!("the index refused {} operations", all.refused)));
         let inserts = all.inserts.operations();
@@ -445,7 +544,8 @@ impl Session<'_> {
             workload: workload.name().into(),
             threads: which.threads,
             block: which.block,
-            oversubscribed: oversubscribes(which.threads),
+            attempt,
+            oversubscribed,
             seconds: trial.seconds,
             k: plan.k,
             ef,
@@ -466,6 +566,7 @@ impl Session<'_> {
                 digest: format!("{:016x}", health.digest),
             },
             contention: (after.contention - before.contention).into(),
+            conditions: Some(conditions),
             tainted,
         }
     }

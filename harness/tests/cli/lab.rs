@@ -7,7 +7,7 @@ use hnsw_lab::record::{Document, read};
 use tempfile::TempDir;
 
 /// A sweep of seconds: 400 vectors, two strategies, five rows for each thread count of each.
-pub const SMALL: &str = "sweep --generate clustered --n 400 --dim 16 --query-count 50 --seconds 0.02 --blocks 1 \
+pub const SMALL: &str = "sweep --generate clustered --n 400 --dim 16 --query-count 50 --seconds 0.02 --blocks 1 --retries 0 \
                          --strategies sequential,lockfree --threads 1,2 --ef 16 --out small.json";
 
 pub struct Lab {

@@ -1,5 +1,6 @@
 //! The result document and the commands that read it, on a made-up document.
 
+mod compare;
 mod golden;
 mod page;
 mod plot;

@@ -1,15 +1,16 @@
 //! The tables of the made-up document.
 
-use hnsw_lab::record::{Op, Phases};
+use hnsw_lab::record::{Document, Op, Phases, Row};
 use hnsw_lab::report::{ReportArgs, csv, run, tables, tax};
 use hnsw_lab::summary::Summary;
+use hnsw_lab::{machine, noise};
 
 use crate::support::{sample, sample_file};
 
 fn report() -> String {
     let document = sample();
     let summary = Summary::of(&document);
-    tables(&document, &summary, &summary.workloads(), false)
+    tables(&document, &summary, &summary.workloads(), None, false)
 }
 
 /// The cells of the first line after `heading` that starts with `strategy`.
@@ -75,7 +76,7 @@ fn speed_ups_are_medians_of_paired_ratios() {
     assert!((itself.median - 1.8).abs() < 1e-9, "{itself:?}");
     assert!((baseline.median - 1.44).abs() < 1e-9, "{baseline:?}");
     assert!((point.throughput.median - 720.0).abs() < 1e-9, "{:?}", point.throughput);
-    let text = tables(&document, &summary, &["build"], false);
+    let text = tables(&document, &summary, &["build"], None, false);
     assert!(text.contains("fine 2"), "{text}");
 }
 
@@ -91,7 +92,7 @@ fn cost_sentence_names_threads_or_says_that_none_was_enough() {
         }
     }
     let summary = Summary::of(&document);
-    let text = tables(&document, &summary, &["search"], false);
+    let text = tables(&document, &summary, &["search"], None, false);
     let sentence = text.lines().find(|line| line.starts_with("Threads needed")).expect("the sentence");
     assert_eq!(
         sentence,
@@ -103,10 +104,10 @@ fn cost_sentence_names_threads_or_says_that_none_was_enough() {
 fn flags_are_shown_and_explained() {
     let text = report();
     assert!(text.contains("* more threads than allowed CPUs"));
-    assert!(text.contains("! at least one block is tainted"));
+    assert!(text.contains("n/m: n of m blocks are clean"));
     assert!(!text.contains("promise of the contract"));
     let mixed = text.split_once("\nmixed").expect("mixed").1;
-    let tainted = mixed.lines().find(|line| line.ends_with('!')).expect("the tainted point");
+    let tainted = mixed.lines().find(|line| line.ends_with("2/3")).expect("the tainted point");
     assert_eq!(tainted.split_whitespace().next(), Some("2"), "{tainted}");
     let sequential = cells_of(&text, "\nbuild", "sequential");
     assert_eq!(sequential.len(), 14, "no flag: {sequential:?}");
@@ -118,7 +119,7 @@ fn two_blocks_give_no_interval() {
     let mut document = sample();
     document.rows.retain(|row| row.block < 2 && row.workload == "build");
     let summary = Summary::of(&document);
-    let text = tables(&document, &summary, &["build"], false);
+    let text = tables(&document, &summary, &["build"], None, false);
     assert_eq!(cells_of(&text, "\nbuild", "sequential")[3], "–");
 }
 
@@ -126,7 +127,7 @@ fn two_blocks_give_no_interval() {
 fn a_sweep_without_rows_is_reported_as_such() {
     let mut document = sample();
     document.rows.clear();
-    let text = tables(&document, &Summary::of(&document), &[], false);
+    let text = tables(&document, &Summary::of(&document), &[], None, false);
     assert!(text.contains("No rows yet"), "{text}");
 }
 
@@ -144,9 +145,15 @@ fn csv_has_every_point_with_all_its_columns() {
 #[test]
 fn an_unknown_workload_is_one_line_with_the_known_ones() {
     let (_folder, file) = sample_file();
-    let error =
-        run(&ReportArgs { file, workload: Some("serach".into()), csv: false, tax: false, html: None })
-            .expect_err("unknown");
+    let error = run(&ReportArgs {
+        file,
+        workload: Some("serach".into()),
+        csv: false,
+        tax: false,
+        html: None,
+        noise: None,
+    })
+    .expect_err("unknown");
     let line = error.to_string();
     assert!(line.contains("`serach`; it has build, search, mixed, write-heavy"), "{line}");
 }
@@ -160,7 +167,7 @@ fn phases_are_shares_of_the_time_of_an_insert() {
         row.phases = Some(Phases { search_us: 60.0, select_us: 20.0, link_us: 15.0, wait_us: 5.0 });
     }
     let summary = Summary::of(&document);
-    let text = tables(&document, &summary, &["phases"], false);
+    let text = tables(&document, &summary, &["phases"], None, false);
     let cells = cells_of(&text, "µs per insert", "fine");
     assert_eq!(cells, ["fine", "1", "100", "60.0", "20.0", "15.0", "5.0"]);
 }
@@ -188,7 +195,7 @@ fn roles_are_shares_of_what_each_reaches_alone_in_the_same_block() {
         }
     }
     let summary = Summary::of(&document);
-    let text = tables(&document, &summary, &["reader-writer"], false);
+    let text = tables(&document, &summary, &["reader-writer"], None, false);
     let cells = cells_of(&text, "short answers", "lockfree");
     assert_eq!(cells, ["lockfree", "2", "450", "90.0", "%", "0.0", "%", "40", "80.0", "%", "0.0", "%", "3"]);
     assert!(text.contains("answers with too few neighbours: a promise"), "{text}");
@@ -205,7 +212,7 @@ fn tables_of_several_codecs_stand_apart() {
     document.run.config.codec = "f32,sq8".into();
     document.rows.extend(other);
     let summary = Summary::of(&document);
-    let text = tables(&document, &summary, &["search"], false);
+    let text = tables(&document, &summary, &["search"], None, false);
     let (exact, coded) = text.split_once("search · sq8 · ef 32").expect("both");
     assert!(exact.contains("search · f32 · ef 32"), "{text}");
     let ratio = |text: &str| cells_of(text, "strategy", "fine")[5].to_owned();
@@ -222,11 +229,137 @@ fn tax_is_what_each_thread_loses_against_the_baseline_in_the_same_block() {
         let rate = each * row.threads as f64 / (row.block + 1) as f64;
         row.ops.search.as_mut().expect("searches").per_second = rate;
     }
-    let text = tax(&document, &Summary::of(&document), false);
+    let text = tax(&document, &Summary::of(&document), None, false);
     let fine = cells_of(&text, "\nsearch", "fine");
     assert_eq!(fine[..6], ["fine", "1", "475", "0.950", "0.000", "+5.0"]);
     assert!(text.contains("against sequential search on one thread"), "{text}");
     document.rows.retain(|row| row.strategy != "sequential");
-    let without = tax(&document, &Summary::of(&document), false);
+    let without = tax(&document, &Summary::of(&document), None, false);
     assert!(!without.contains("against sequential"), "{without}");
+}
+
+/// Rates of `fine` and `lockfree` that follow known laws up to `most` threads, in so many blocks.
+fn scaling(counts: &[usize], blocks: usize) -> Document {
+    let mut document = sample();
+    let first = |strategy: &str| {
+        let is = |row: &&Row| row.strategy == strategy && row.workload == "build" && row.threads == 1;
+        document.rows.iter().find(is).expect("a build").clone()
+    };
+    let mut rows = Vec::new();
+    for (strategy, level, sigma, kappa) in [
+        ("sequential", 1_000.0, 0.0, 0.0),
+        ("fine", 900.0, 0.05, 0.0),
+        ("lockfree", 800.0, 0.02, 0.002),
+        ("mvcc", 90.0, 0.5, 0.0),
+    ] {
+        let row = first(strategy);
+        for block in 0..blocks {
+            for &threads in counts.iter().filter(|threads| strategy != "sequential" || **threads == 1) {
+                let n = threads as f64;
+                let mut row = Row { block, threads, ..row.clone() };
+                let noise = 1.0 + 0.01 * ((block * 7 + threads * 3) % 5) as f64 / 5.0;
+                row.ops.insert.as_mut().expect("builds insert").per_second =
+                    noise * level * n / (1.0 + sigma * (n - 1.0) + kappa * n * (n - 1.0));
+                rows.push(row);
+            }
+        }
+    }
+    document.run.config.threads = counts.to_vec();
+    document.run.config.blocks = blocks;
+    document.rows = rows;
+    document
+}
+
+#[test]
+fn laws_of_scaling_are_fitted_where_there_are_enough_thread_counts() {
+    let document = scaling(&[1, 2, 4, 8, 16, 24, 32], 7);
+    let summary = Summary::of(&document);
+    let text = tables(&document, &summary, &["build"], None, false);
+    let section = text.split_once("\nScaling: X(N)").expect("a section").1;
+    let row = |strategy: &str| {
+        let line = section.lines().find(|line| line.contains(&format!(" {strategy} "))).expect("a row");
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    // workload, codec, strategy, counts (3 words), lambda, sigma and its band, …
+    let (fine, lockfree, mvcc) = (row("fine"), row("lockfree"), row("mvcc"));
+    assert_eq!(fine[3..6], ["7,", "to", "32"]);
+    let near = |text: &str, value: f64, by: f64| {
+        let found: f64 = text.replace(',', "").parse().expect("a number");
+        assert!((found - value).abs() <= by, "{found} is not {value}");
+    };
+    near(&fine[6], 904.0, 15.0);
+    near(&fine[7], 0.05, 0.003);
+    assert_eq!(fine.last().map(String::as_str), Some("2"), "COST of {fine:?}");
+    near(&lockfree[7], 0.02, 0.005);
+    let peak = (0.98_f64 / 0.002).sqrt();
+    near(&lockfree[11], peak, 1.5);
+    assert!(mvcc.join(" ").ends_with("never within 32"), "{mvcc:?}");
+    assert!(!section.contains("weak"), "{section}");
+
+    let weak = scaling(&[1, 2, 4, 8], 7);
+    let text = tables(&weak, &Summary::of(&weak), &["build"], None, false);
+    assert!(text.contains("4, to 8 (weak)") && text.contains("no peak from them"), "{text}");
+}
+
+#[test]
+fn two_thread_counts_are_no_scaling_and_it_says_so_in_one_line() {
+    let text = report();
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("Scaling")).collect();
+    assert_eq!(
+        lines,
+        ["Scaling: no fit: 2 thread counts within the allowed CPUs, and a fit wants at least 4, better 6."]
+    );
+}
+
+#[test]
+fn tainted_rows_count_only_where_there_is_nothing_else() {
+    let mut document = scaling(&[1, 2], 5);
+    let spoil = |document: &mut Document, blocks: usize| {
+        for row in document.rows.iter_mut().filter(|row| row.strategy == "fine" && row.block < blocks) {
+            row.tainted = vec!["a neighbour".into()];
+            row.ops.insert.as_mut().expect("builds insert").per_second = 1.0;
+        }
+    };
+    spoil(&mut document, 3);
+    // The third block was tried again, and came out clean.
+    let mut again =
+        document.rows.iter().find(|row| row.strategy == "fine" && row.block == 2).expect("a row").clone();
+    (again.attempt, again.tainted) = (1, Vec::new());
+    again.ops.insert.as_mut().expect("builds insert").per_second = 900.0;
+    document.rows.push(again);
+    let summary = Summary::of(&document);
+    let of = |summary: &Summary| {
+        let points = summary.at("build", None);
+        let point =
+            points.into_iter().find(|point| point.strategy == "fine" && point.threads == 1).expect("a point");
+        (point.tainted, point.blocks.keys().copied().collect::<Vec<_>>(), point.throughput.median)
+    };
+    let (tainted, blocks, median) = of(&summary);
+    assert_eq!((tainted, blocks), (false, vec![2, 3, 4]));
+    assert!((850.0..950.0).contains(&median), "{median}");
+    let text = tables(&document, &summary, &["build"], None, false);
+    assert!(text.contains("3/5 +1") && text.contains("+n: n trials were repeated"), "{text}");
+    spoil(&mut document, 5);
+    document.rows.retain(|row| row.attempt == 0);
+    assert_eq!(of(&Summary::of(&document)), (true, vec![0, 1, 2, 3, 4], 1.0));
+    assert!(
+        tables(&document, &Summary::of(&document), &["build"], None, false).contains("! all of its blocks")
+    );
+}
+
+#[test]
+fn how_far_to_believe_differences_is_said() {
+    let text = report();
+    assert!(
+        text.contains("± is half of the range of 3 blocks, which holds the median in 75 of 100 cases only"),
+        "{text}"
+    );
+    assert!(text.contains("How small a difference is still noise here is unknown"), "{text}");
+    let document = scaling(&[1, 2], 20);
+    let noise = noise::Document::of(&document, &[7], machine::Machine::default(), machine::build_info());
+    let text = tables(&document, &Summary::of(&document), &["build"], Some(&noise), false);
+    assert!(
+        text.contains("are noise on this machine, at 20 blocks.") && !text.contains("± is half"),
+        "{text}"
+    );
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use hnsw_lab::machine::{MemoryInForce, Seat};
 use hnsw_lab::record::{
-    Build, Config, Contention, Dataset, Document, Graph, Latency, Memory, Op, Ops, Row, Run,
+    Build, Canary, Conditions, Config, Contention, Dataset, Document, Graph, Latency, Memory, Op, Ops, Row,
+    Run,
 };
 
 pub const BASE: u64 = 100_000;
@@ -137,6 +138,8 @@ pub fn run() -> Run {
             update_rate: None,
             blocks: 3,
             keep_indexes: false,
+            retries: 1,
+            until_ratio: None,
             seed: 42,
             pin: "compact".into(),
             placement: Some(
@@ -210,6 +213,7 @@ fn row(
         workload: workload.into(),
         threads,
         block,
+        attempt: 0,
         oversubscribed,
         seconds,
         k: run.config.k,
@@ -234,7 +238,24 @@ fn row(
             digest: format!("{:016x}", random.u64(..)),
         },
         contention: contention(traits, threads as u64, random),
+        conditions: Some(conditions(random)),
         tainted: if tainted { vec!["steal time 4.1 %".into()] } else { Vec::new() },
+    }
+}
+
+fn conditions(random: &mut fastrand::Rng) -> Conditions {
+    let mut canary = || {
+        let mut near = || 1.0 + 0.02 * (random.f64() - 0.5);
+        Some(Canary { arithmetic: near(), memory: near() })
+    };
+    Conditions {
+        canary_before: canary(),
+        canary_after: canary(),
+        other_cores: Some(0.01),
+        steal_share: Some(0.0),
+        preemptions_per_cpu_second: Some(4.0),
+        pressure: Some(0.001),
+        throttled_seconds: None,
     }
 }
 

@@ -39,7 +39,7 @@ fn threads_that_share_a_cpu_are_oversubscribed_however_many_cpus_there_are() {
 
 #[test]
 fn each_broken_row_is_found() {
-    let broken: [Case<Row>; 17] = [
+    let broken: [Case<Row>; 18] = [
         ("total_bytes is", |row| row.memory.total_bytes += 1),
         ("overhead_percent is", |row| row.memory.overhead_percent += 0.5),
         ("are not", |row| insert(row).per_second *= 1.01),
@@ -59,6 +59,7 @@ fn each_broken_row_is_found() {
             row.ops.search = insert;
         }),
         ("its block is not in run.config", |row| row.block = 99),
+        ("its attempt is not in run.config", |row| row.attempt = 2),
         ("its codec is not in run.config", |row| row.codec = "f8".into()),
         ("2 answers have fewer than 10 neighbours", |row| row.short_answers = Some(2)),
         ("its strategy is not in run.config", |row| row.strategy = "other".into()),
@@ -83,6 +84,25 @@ fn a_key_that_comes_twice_is_found() {
     let mut document = sample();
     document.rows.push(document.rows[5].clone());
     assert!(one_problem(&document).contains("an earlier row has the same key"));
+}
+
+#[test]
+fn a_second_attempt_is_no_second_row_of_the_same_key() {
+    let mut document = sample();
+    let again = Row { attempt: 1, ..document.rows[5].clone() };
+    document.rows.push(again);
+    assert_eq!(problems(&document), Vec::<String>::new());
+}
+
+#[test]
+fn a_sweep_that_ended_early_owes_whole_blocks_only() {
+    let mut document = sample();
+    document.run.config.blocks = 9;
+    assert!(problems(&document).len() > 10);
+    document.run.config.until_ratio = Some(1.05);
+    assert_eq!(problems(&document), Vec::<String>::new());
+    document.rows.pop();
+    assert!(one_problem(&document).contains("block 2;"));
 }
 
 #[test]

@@ -1,0 +1,154 @@
+//! A canary: a fixed piece of work that is timed before and after each trial. It knows nothing of indexes, so when it takes longer
+//! than before the sweep, it is the machine that changed: frequency, a neighbour on the same core, cache or memory.
+//!
+//! Two kernels, on the first CPU of the trials, about five milliseconds in all. Arithmetic is a chain of multiplications that each
+//! need the one before. Memory is a walk along a ring through [`RING_BYTES`], which is more than the caches of one core hold; the
+//! ring is walked once in vain, so that it does not matter what the trial left in the caches. Each is the median of three.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use super::pin_current_thread;
+use crate::record;
+use crate::stats::median;
+
+/// Arithmetic may take so many times as long as before the sweep, or that part of it.
+pub const ARITHMETIC_BAND: f64 = 1.10;
+/// The same for the walk through memory, which neighbours disturb more easily.
+pub const MEMORY_BAND: f64 = 1.25;
+
+/// Bytes that the walk goes through.
+const RING_BYTES: usize = 4 << 20;
+const LINE: usize = 64;
+const MULTIPLICATIONS: u32 = 300_000;
+const READINGS: usize = 3;
+/// Readings that make the reference.
+const REFERENCE_READINGS: usize = 9;
+const SEED: u64 = 42;
+
+/// A cache line that names the next one.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line {
+    next: u32,
+}
+
+/// The two kernels, and what they took before anything was measured.
+pub struct Canary {
+    ring: Vec<Line>,
+    cpu: Option<usize>,
+    reference: Seconds,
+}
+
+/// What the kernels took.
+#[derive(Clone, Copy)]
+struct Seconds {
+    arithmetic: f64,
+    memory: f64,
+}
+
+impl Canary {
+    /// Makes the ring, and takes the reference on this CPU (`None`: wherever the system puts it).
+    pub fn new(cpu: Option<usize>) -> Canary {
+        let lines = RING_BYTES / LINE;
+        let mut order: Vec<u32> = (0..lines as u32).collect();
+        fastrand::Rng::with_seed(SEED).shuffle(&mut order);
+        let mut ring = vec![Line { next: 0 }; lines];
+        for (at, &line) in order.iter().enumerate() {
+            ring[line as usize].next = order[(at + 1) % lines];
+        }
+        let mut canary = Canary { ring, cpu, reference: Seconds { arithmetic: 1.0, memory: 1.0 } };
+        canary.reference = canary.timed(REFERENCE_READINGS);
+        canary
+    }
+
+    /// How long it takes now, over what it took before the sweep.
+    pub fn sing(&self) -> record::Canary {
+        let now = self.timed(READINGS);
+        let over = |now: f64, then: f64| (1e4 * now / then.max(1e-9)).round() / 1e4;
+        record::Canary {
+            arithmetic: over(now.arithmetic, self.reference.arithmetic),
+            memory: over(now.memory, self.reference.memory),
+        }
+    }
+
+    fn timed(&self, readings: usize) -> Seconds {
+        std::thread::scope(|scope| {
+            let own = scope.spawn(|| {
+                // Unpinned where it cannot be: the workers say so.
+                let _ = self.cpu.map(pin_current_thread);
+                let middle = |kernel: &mut dyn FnMut()| {
+                    kernel();
+                    let seconds = (0..readings).map(|_| {
+                        let begin = Instant::now();
+                        kernel();
+                        begin.elapsed().as_secs_f64()
+                    });
+                    median(&seconds.collect::<Vec<f64>>()).unwrap_or(0.0)
+                };
+                let arithmetic = middle(&mut || multiply());
+                Seconds { arithmetic, memory: middle(&mut || self.walk()) }
+            });
+            own.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// All the way round.
+    fn walk(&self) {
+        let mut line = 0;
+        for _ in 0..self.ring.len() {
+            line = self.ring[line as usize].next;
+        }
+        black_box(line);
+    }
+}
+
+fn multiply() {
+    let mut value = black_box(SEED);
+    for _ in 0..MULTIPLICATIONS {
+        value = value.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    }
+    black_box(value);
+}
+
+/// One line for each kernel that is out of its band; `when` is "before" or "after".
+pub fn reasons(canary: &record::Canary, when: &str) -> Vec<String> {
+    let kernels =
+        [("arithmetic", canary.arithmetic, ARITHMETIC_BAND), ("memory", canary.memory, MEMORY_BAND)];
+    let out = kernels.into_iter().filter(|(_, took, band)| !(1.0 / band..=*band).contains(took));
+    out.map(|(name, took, _)| {
+        format!("fixed work ({name}) took {took:.2} times as long {when} the trial as before the sweep")
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ring_leads_through_all_lines() {
+        let canary = Canary::new(None);
+        let (mut line, mut seen) = (0, vec![false; canary.ring.len()]);
+        for _ in 0..canary.ring.len() {
+            line = canary.ring[line as usize].next;
+            assert!(!std::mem::replace(&mut seen[line as usize], true), "a line comes twice");
+        }
+        assert_eq!((line, size_of::<Line>()), (0, LINE));
+        let sung = canary.sing();
+        assert!(sung.arithmetic > 0.0 && sung.memory > 0.0, "{sung:?}");
+        assert!(canary.reference.arithmetic > 0.0 && canary.reference.memory > 0.0);
+    }
+
+    #[test]
+    fn a_canary_out_of_its_band_is_a_reason_whichever_way() {
+        let of = |arithmetic: f64, memory: f64| reasons(&record::Canary { arithmetic, memory }, "after");
+        assert!(of(1.0, 1.0).is_empty() && of(1.09, 0.85).is_empty());
+        assert_eq!(
+            of(1.5, 1.0),
+            ["fixed work (arithmetic) took 1.50 times as long after the trial as before the sweep"]
+        );
+        assert_eq!(of(0.8, 2.0).len(), 2);
+        assert_eq!(of(f64::NAN, 1.0).len(), 1);
+    }
+}
