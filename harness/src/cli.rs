@@ -12,6 +12,7 @@ use crate::churn::{self, ChurnArgs};
 use crate::compare::{self, CompareArgs};
 use crate::data::cmd::DataCommand;
 use crate::data::{self, TruthError};
+use crate::latency::{self, LatencyArgs};
 use crate::limit::{self, LimitArgs};
 use crate::machine::doctor::{self, DoctorArgs};
 use crate::noise::{self, NoiseArgs};
@@ -51,6 +52,7 @@ enum Command {
     Sweep(Box<SweepArgs>),
     Tax(Box<TaxArgs>),
     Churn(ChurnArgs),
+    Latency(LatencyArgs),
     Report(ReportArgs),
     Plot(PlotArgs),
     Compare(CompareArgs),
@@ -114,7 +116,12 @@ fn run(command: &Command) -> Result<ExitCode> {
     let done = ExitCode::SUCCESS;
     let measures = matches!(
         command,
-        Command::Sweep(_) | Command::Tax(_) | Command::Churn(_) | Command::Noise(_) | Command::Data(_)
+        Command::Sweep(_)
+            | Command::Tax(_)
+            | Command::Churn(_)
+            | Command::Noise(_)
+            | Command::Latency(_)
+            | Command::Data(_)
     );
     if measures {
         // A misspelt override must not pass for a measurement of what it names.
@@ -132,6 +139,10 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Churn(args) => {
             watch_signals()?;
             churn::run(args, &STOP, &mut io::stdout().lock()).map(ended)
+        }
+        Command::Latency(args) => {
+            watch_signals()?;
+            latency::run(args, &STOP, &mut io::stdout().lock()).map(ended)
         }
         Command::Report(args) => report::run(args).map(|()| done),
         Command::Plot(args) => plot::run(args).map(|()| done),

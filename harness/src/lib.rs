@@ -7,6 +7,7 @@
 //! - [`machine`]: what this machine is, where threads run, when a trial cannot be trusted.
 //! - [`capacity`]: how many vectors fit in how much memory.
 //! - [`churn`]: recall, freshness and garbage while points come and go.
+//! - [`latency`]: how long operations take that come at a given rate, and which rate can be served.
 //! - [`limit`]: how fast memory can be read, which no search can beat.
 //! - [`alloc`]: bytes allocated, bytes resident.
 //! - [`record`]: the result document: what a sweep writes and everything else reads.
@@ -24,6 +25,7 @@ pub mod cli;
 pub mod compare;
 pub mod data;
 pub mod fit;
+pub mod latency;
 pub mod limit;
 pub mod machine;
 pub mod noise;

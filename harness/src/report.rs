@@ -434,7 +434,8 @@ pub(crate) fn grouped(value: f64) -> String {
     text
 }
 
-fn micros(value: f64) -> String {
+/// Microseconds; short ones keep a decimal.
+pub(crate) fn micros(value: f64) -> String {
     if value < 100.0 { format!("{value:.1}") } else { grouped(value) }
 }
 

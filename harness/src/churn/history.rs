@@ -11,15 +11,15 @@ use hnsw_core::graph::NodeId;
 
 /// The clock of a window.
 #[derive(Clone, Copy)]
-pub(super) struct Clock(Instant);
+pub(crate) struct Clock(Instant);
 
 impl Clock {
-    pub(super) fn start() -> Clock {
+    pub(crate) fn start() -> Clock {
         Clock(Instant::now())
     }
 
     /// The time, read before an operation begins.
-    pub(super) fn before(self) -> u64 {
+    pub(crate) fn before(self) -> u64 {
         let now = self.nanos();
         // SeqCst fence: what the operation does comes after the reading.
         fence(Ordering::SeqCst);
@@ -27,7 +27,7 @@ impl Clock {
     }
 
     /// The time, read after an operation has ended.
-    pub(super) fn after(self) -> u64 {
+    pub(crate) fn after(self) -> u64 {
         // SeqCst fence: what the operation did comes before the reading.
         fence(Ordering::SeqCst);
         self.nanos()

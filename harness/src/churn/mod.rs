@@ -15,6 +15,7 @@ mod trial;
 
 pub use args::ChurnArgs;
 pub use document::{Config, Dataset, Document, Freshness, Garbage, SCHEMA_VERSION, Site, Trial};
+pub(crate) use history::Clock;
 
 use std::io::Write;
 use std::path::Path;
@@ -155,7 +156,8 @@ fn measure(
     Ok((document, outcome))
 }
 
-fn described(dataset: &data::Dataset) -> Dataset {
+/// What a document says about the data.
+pub(crate) fn described(dataset: &data::Dataset) -> Dataset {
     Dataset {
         name: dataset.name().to_owned(),
         metric: dataset.metric().name().to_owned(),

@@ -2,10 +2,12 @@
 //!
 //! This is the one file that is compiled for every strategy *and* every codec, so there is little in it: each call that is
 //! timed, and the loops around them. What a worker does next is told by a [`Script`], what it took goes to a [`Log`], and
-//! neither knows a type. A session makes one virtual call per worker and window; all below it is static.
+//! neither knows a type. A session makes one virtual call per worker and window; all below it is static. `latency`, which has to
+//! know when each operation begins, makes one per operation.
 
 use super::log::Log;
 use super::script::{Script, Step};
+use crate::data::Dataset;
 use hnsw_core::error::{ConfigError, SearchError};
 use hnsw_core::graph::check::Health;
 use hnsw_core::graph::{At, Contention, Edit, Graph, GraphConfig, MemoryReport, NodeId, Verdict, View};
@@ -60,6 +62,12 @@ pub trait Hands {
     /// Does the inserts of the script, and adds up what each spends its time on.
     fn work_in_phases(&mut self, script: &mut Script<'_>, log: &mut Log, watch: &mut Stopwatch);
 
+    /// Searches for one query: how many neighbours it found; `None` if the index refused.
+    fn search(&mut self, query: &[f32], k: usize, ef: usize) -> Option<usize>;
+
+    /// Inserts one vector; false if the index refused.
+    fn insert(&mut self, vector: &[f32]) -> bool;
+
     /// Bytes of the scratch.
     fn scratch_bytes(&self) -> usize;
 }
@@ -109,6 +117,18 @@ impl<G: Graph, C: Codec> Bed for Index<G, C> {
         let IndexConfig { m, capacity, .. } = *self.config();
         Health::of(&self.graph().read(), &GraphConfig { m, capacity })
     }
+}
+
+/// Mean recall@k over all queries of an index that holds all rows, scored by distance; 0 without exact neighbours.
+pub(crate) fn recall(index: &dyn Bed, dataset: &Dataset, k: usize, ef: usize) -> f64 {
+    let (Some(truth), Ok(answers)) = (dataset.truth(), index.search_batch(dataset.queries(), k, ef)) else {
+        return 0.0;
+    };
+    let scores = answers
+        .iter()
+        .enumerate()
+        .map(|(query, neighbors)| truth.recall(query, k, neighbors.iter().map(|neighbor| neighbor.distance)));
+    scores.sum::<f64>() / dataset.query_count() as f64
 }
 
 /// Lists that one edit of [`Bed::churn`] changes: about as many as an insert with M = 16.
@@ -201,6 +221,15 @@ impl<G: Graph, C: Codec> Hands for Pair<'_, G, C> {
             let took = start.elapsed();
             log.inserted(took, before, counts(scratch), node.is_ok());
         }
+    }
+
+    fn search(&mut self, query: &[f32], k: usize, ef: usize) -> Option<usize> {
+        let found = self.index.search_with(query, k, ef, &mut self.scratch);
+        std::hint::black_box(found).map(<[_]>::len).ok()
+    }
+
+    fn insert(&mut self, vector: &[f32]) -> bool {
+        self.index.insert_with(vector, &mut self.scratch).is_ok()
     }
 
     fn scratch_bytes(&self) -> usize {

@@ -356,7 +356,8 @@ pub(crate) fn powers_of_two(cores: usize) -> Vec<usize> {
     threads
 }
 
-fn strategies(names: &[String]) -> Result<Vec<&'static dyn Strategy>> {
+/// The strategies of these names, in the order of tables.
+pub(crate) fn strategies(names: &[String]) -> Result<Vec<&'static dyn Strategy>> {
     if names.iter().any(|name| name == "all") {
         return Ok(ALL.to_vec());
     }

@@ -1,6 +1,6 @@
 //! One strategy with one codec at one thread count: build, search, mix, and what the graph is like afterwards.
 
-use super::bed::{Bed, EDIT};
+use super::bed::{Bed, EDIT, recall};
 use super::estimate::Work;
 use super::log::Log;
 use super::pace::Pace;
@@ -84,15 +84,7 @@ impl<'a> Bench<'a> {
 
     /// Mean recall@k over all queries, scored by distance.
     fn recall(&self, index: &dyn Bed, ef: usize) -> f64 {
-        let (dataset, k) = (self.dataset, self.plan.k);
-        let (Some(truth), Ok(answers)) = (dataset.truth(), index.search_batch(dataset.queries(), k, ef))
-        else {
-            return 0.0;
-        };
-        let scores = answers.iter().enumerate().map(|(query, neighbors)| {
-            truth.recall(query, k, neighbors.iter().map(|neighbor| neighbor.distance))
-        });
-        scores.sum::<f64>() / dataset.query_count() as f64
+        recall(index, self.dataset, self.plan.k, ef)
     }
 
     fn stopped(&self) -> bool {

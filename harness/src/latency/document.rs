@@ -1,0 +1,189 @@
+//! What `latency` found, as it is written to a file.
+
+use serde::{Deserialize, Serialize};
+
+use super::Arrivals;
+use crate::churn::Dataset;
+use crate::machine::{BuildInfo, Machine, Placement};
+use crate::record::Latency;
+
+/// The version of the form of [`Document`].
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// How long operations take that come at a given rate, and which rate can be served.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The machine that was measured.
+    pub machine: Machine,
+    /// The program that measured.
+    pub build: BuildInfo,
+    /// What was searched in.
+    pub dataset: Dataset,
+    /// What was done.
+    pub config: Config,
+    /// One for each strategy, thread count and rate. After a search for a rate, a further window at the rate that was found.
+    pub points: Vec<Point>,
+    /// Searches for the highest rate, one for each strategy and thread count; empty if rates were given.
+    pub searches: Vec<RateSearch>,
+}
+
+/// The flags.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Operations per second of all threads; empty if the rate was searched for.
+    pub rates: Vec<f64>,
+    /// What p99 was to be within, in microseconds, if the rate was searched for.
+    pub p99_us: Option<f64>,
+    /// How operations arrive.
+    pub arrivals: Arrivals,
+    /// Each point was measured in a closed loop too.
+    pub closed: bool,
+    /// Share of the operations that insert.
+    pub writes: f64,
+    /// Rows that are in the index when a window opens.
+    pub filled: usize,
+    /// Row format.
+    pub codec: String,
+    /// M.
+    pub m: usize,
+    /// Beam width of inserts.
+    pub ef_construction: usize,
+    /// Beam width of searches.
+    pub ef: usize,
+    /// Neighbours asked for.
+    pub k: usize,
+    /// Length of a window, in seconds.
+    pub seconds: f64,
+    /// Seed of levels, arrivals and operation mixes.
+    pub seed: u64,
+    /// How threads were placed.
+    pub pin: Placement,
+}
+
+/// One strategy at one thread count and rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Point {
+    /// The strategy.
+    pub strategy: String,
+    /// Threads, each with a schedule and a queue of its own.
+    pub threads: usize,
+    /// More threads than can run at once.
+    pub oversubscribed: bool,
+    /// Operations per second that were asked for, of all threads.
+    pub rate: f64,
+    /// Length of the window: shorter than asked for if there were not rows enough to insert.
+    pub seconds: f64,
+    /// Operations that were meant to begin in the window.
+    pub offered: u64,
+    /// Those that had not begun when it ended.
+    pub backlog: u64,
+    /// Operations that began in the window, per second.
+    pub achieved_per_second: f64,
+    /// The rate was not kept up with: more than 1 % of the operations, and more than one per thread, had not begun when the
+    /// window ended. The response times are then no latencies: they grow with the length of the window, and those of the
+    /// backlog are not among them.
+    pub saturated: bool,
+    /// Searches; `null` if there were none.
+    pub search: Option<Timed>,
+    /// Inserts; `null` if there were none.
+    pub insert: Option<Timed>,
+    /// The same in a closed loop; `null` if it was not asked for.
+    pub closed: Option<Closed>,
+    /// Mean recall@k over all queries, in the index with all rows.
+    pub recall_at_k: f64,
+    /// Answers with fewer points than k, though the index held as many. The contract promises 0.
+    pub short_answers: u64,
+    /// Live nodes that are not reachable from the entry point on level 0. The contract promises 0.
+    pub unreachable: usize,
+    /// Why not to trust the point; empty if nothing is known against it.
+    pub tainted: Vec<String>,
+}
+
+/// Operations of one kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timed {
+    /// How many were done.
+    pub count: u64,
+    /// From the actual start to the end.
+    pub service: Spread,
+    /// From the intended start to the end.
+    pub response: Spread,
+}
+
+/// How times are distributed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spread {
+    /// Quantiles in microseconds, to three significant digits.
+    pub us: Latency,
+    /// All counts, in nanoseconds: an HdrHistogram in its compressed form, version 2, in Base64.
+    pub histogram: String,
+}
+
+/// A closed loop at the same gaps: an operation begins when the last one has ended, at the earliest the gap after that one
+/// began, and its time counts from then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Closed {
+    /// Operations per second.
+    pub per_second: f64,
+    /// Searches; `null` if there were none.
+    pub search: Option<Spread>,
+    /// Inserts; `null` if there were none.
+    pub insert: Option<Spread>,
+}
+
+/// The highest rate that meets the bound, of one strategy at one thread count.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateSearch {
+    /// The strategy.
+    pub strategy: String,
+    /// Threads.
+    pub threads: usize,
+    /// More threads than can run at once.
+    pub oversubscribed: bool,
+    /// What a closed loop without gaps does in a second; the search begins at half of that.
+    pub closed_per_second: f64,
+    /// Operations per second at which p99 was within the bound; `null` if it was at none.
+    pub rate: Option<f64>,
+    /// p99 at it, in microseconds: the median of the three windows that confirmed it.
+    pub p99_us: Option<f64>,
+    /// The lowest rate at which p99 was not within the bound, or operations were left; `null` if there was none.
+    pub failed_rate: Option<f64>,
+    /// Windows that were opened.
+    pub windows: usize,
+    /// What they said, in the order of time.
+    pub steps: Vec<Step>,
+    /// Why not to trust the rate; empty if nothing is known against it.
+    pub tainted: Vec<String>,
+}
+
+/// Windows at one rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Operations per second.
+    pub rate: f64,
+    /// p99 of each window, in microseconds; `null` where the rate was not kept up with.
+    pub p99_us: Vec<Option<f64>>,
+    /// The bound was met in most of them.
+    pub met: bool,
+}
+
+impl Point {
+    /// What the contract forbids; empty if nothing was found.
+    pub fn faults(&self) -> Vec<String> {
+        let unreachable =
+            (self.unreachable > 0).then(|| format!("{} points are unreachable", self.unreachable));
+        let short =
+            (self.short_answers > 0).then(|| format!("{} answers had too few points", self.short_answers));
+        [unreachable, short].into_iter().flatten().collect()
+    }
+}

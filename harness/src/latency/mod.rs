@@ -1,0 +1,383 @@
+//! The `latency` subcommand: how long operations take that come at a given rate, and which rate can be served.
+//!
+//! - `arrivals`: when operations are meant to begin;
+//! - `worker`: the open loop, which counts from then, and the closed one, which does not;
+//! - `wall`: waiting until then; `timing`: histograms of what it took;
+//! - `window`: workers on an index;
+//! - `rate`: the search for the highest rate, which sees windows and no index.
+
+mod args;
+mod arrivals;
+mod document;
+mod rate;
+mod table;
+#[cfg(test)]
+mod tests;
+mod timing;
+mod wall;
+mod window;
+mod worker;
+
+pub use args::LatencyArgs;
+pub use arrivals::Arrivals;
+pub use document::{Closed, Config, Document, Point, RateSearch, SCHEMA_VERSION, Spread, Step, Timed};
+
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use hnsw_core::hnsw::IndexConfig;
+
+use crate::churn::described;
+use crate::data::{Dataset, TruthCache};
+use crate::machine::{Machine, build_info};
+use crate::sweep::{Bed, Outcome, Strategy, recall};
+use crate::{output, progress};
+use args::{MAX_RATE, Plan};
+use arrivals::Offer;
+use rate::Goal;
+use window::{Happened, Loop, Shape, open_window};
+
+/// Measures, and prints the tables to `out`. `stop` ends it early; what was measured until then is kept.
+///
+/// # Errors
+/// One line that says what is wrong; also when an answer, or the index, was not what the contract promises.
+pub fn run(args: &LatencyArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<Outcome> {
+    args.check()?;
+    let machine = Machine::detect();
+    let unwritable = |path: &Path| format!("{}: cannot be written", path.display());
+    if let Some(path) = &args.out {
+        // Before the time is spent.
+        output::check_place(path).with_context(|| unwritable(path))?;
+    }
+    let (document, outcome) = measure(args, machine, stop)?;
+    if outcome == Outcome::Interrupted && document.points.is_empty() && document.searches.is_empty() {
+        eprintln!("stopped before the first window had ended; nothing was written");
+        return Ok(outcome);
+    }
+    table::print(&document, out)?;
+    if let Some(path) = &args.out {
+        output::write_json(&document, path).with_context(|| unwritable(path))?;
+        writeln!(out, "\nwrote {}", path.display())?;
+    }
+    let faults: Vec<String> = document
+        .points
+        .iter()
+        .flat_map(|point| {
+            point
+                .faults()
+                .into_iter()
+                .map(move |fault| format!("{} x{}: {fault}", point.strategy, point.threads))
+        })
+        .collect();
+    ensure!(
+        faults.is_empty(),
+        "the contract does not hold: {}; please report this with the command",
+        faults.join("; ")
+    );
+    Ok(outcome)
+}
+
+fn measure(args: &LatencyArgs, machine: Machine, stop: &AtomicBool) -> Result<(Document, Outcome)> {
+    if cfg!(debug_assertions) {
+        eprintln!(
+            "warning: this build has debug assertions, so its timings mean nothing; build it with --release"
+        );
+    }
+    let mut dataset = args.data()?;
+    let plan = args.plan(&machine, &dataset)?;
+    progress::watched("exact neighbours", args.quiet, stop, |watch| {
+        dataset.ensure_truth(args.k, TruthCache::of_user().as_ref(), watch)
+    })?;
+    let bench = Bench { args, plan: &plan, dataset: &dataset, stop };
+    let mut document = Document {
+        schema_version: SCHEMA_VERSION,
+        machine: machine.clone(),
+        build: build_info(),
+        dataset: described(&dataset),
+        config: bench.config(),
+        points: Vec::new(),
+        searches: Vec::new(),
+    };
+    let ended = bench.all(&machine, &mut document)?;
+    Ok((document, if ended.is_break() { Outcome::Interrupted } else { Outcome::Complete }))
+}
+
+/// What all subjects share.
+struct Bench<'a> {
+    args: &'a LatencyArgs,
+    plan: &'a Plan,
+    dataset: &'a Dataset,
+    stop: &'a AtomicBool,
+}
+
+/// `None` and `Break` from any of these mean that the user wants to stop.
+impl Bench<'_> {
+    /// Every strategy at every thread count.
+    fn all(&self, machine: &Machine, document: &mut Document) -> Result<ControlFlow<()>> {
+        for &strategy in &self.plan.strategies {
+            let mut standing = None;
+            for &threads in &self.plan.threads {
+                let cpus = self.args.pin.plan(machine, threads);
+                let oversubscribed = threads > machine.allowed_cores;
+                let mut subject =
+                    Subject { bench: self, strategy, cpus, oversubscribed, standing: &mut standing };
+                if subject.all(document)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn config(&self) -> Config {
+        let LatencyArgs { m, ef_construction, ef, k, seconds, seed, pin, .. } = *self.args;
+        Config {
+            rates: self.args.rate.clone(),
+            p99_us: self.args.p99,
+            arrivals: self.args.arrivals,
+            closed: self.args.closed,
+            writes: self.args.writes,
+            filled: self.plan.filled,
+            codec: self.args.codec.clone(),
+            m,
+            ef_construction,
+            ef,
+            k,
+            seconds,
+            seed,
+            pin,
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        // Relaxed: a wish; nothing is read because of it.
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// An index of the rows that are there when a window opens.
+    fn raise(&self, strategy: &dyn Strategy) -> Result<Option<Rc<dyn Bed>>> {
+        let config = IndexConfig {
+            m: self.args.m,
+            ef_construction: self.args.ef_construction,
+            capacity: self.dataset.len(),
+            seed: self.args.seed,
+            ..IndexConfig::new(self.dataset.dim(), self.dataset.metric())
+        };
+        let Some(made) = strategy.index(&self.args.codec, config, &self.plan.sample) else {
+            bail!("--codec {} is not one of this program", self.args.codec);
+        };
+        let index: Rc<dyn Bed> = made?.into();
+        Ok(self.fill(&*index, 0, self.plan.filled)?.then_some(index))
+    }
+
+    /// Inserts rows on all CPUs. False if the user wants to stop.
+    fn fill(&self, index: &dyn Bed, from: usize, to: usize) -> Result<bool> {
+        let rows = &self.dataset.base()[from * self.dataset.dim()..to * self.dataset.dim()];
+        let go_on = |_| if self.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let filled = rows.is_empty() || index.fill(rows, &go_on);
+        ensure!(filled || self.stopped(), "the index refused rows of the data set");
+        Ok(filled)
+    }
+}
+
+/// A strategy at a thread count.
+struct Subject<'a> {
+    bench: &'a Bench<'a>,
+    strategy: &'static dyn Strategy,
+    cpus: Vec<Option<usize>>,
+    oversubscribed: bool,
+    /// The index, where all windows can have the same.
+    standing: &'a mut Option<Standing>,
+}
+
+/// An index that nothing is inserted into, and what is known of it.
+struct Standing {
+    index: Rc<dyn Bed>,
+    worth: Option<Worth>,
+}
+
+/// What an index with all rows is worth.
+#[derive(Clone, Copy)]
+struct Worth {
+    recall: f64,
+    unreachable: usize,
+}
+
+/// As above.
+impl Subject<'_> {
+    fn all(&mut self, document: &mut Document) -> Result<ControlFlow<()>> {
+        let args = self.bench.args;
+        let Some(p99) = args.p99 else {
+            for &rate in &args.rate {
+                let Some(point) = self.point(rate)? else { return Ok(ControlFlow::Break(())) };
+                document.points.push(point);
+            }
+            return Ok(ControlFlow::Continue(()));
+        };
+        let Some(search) = self.search(p99)? else { return Ok(ControlFlow::Break(())) };
+        let rate = search.rate;
+        document.searches.push(search);
+        if let Some(rate) = rate {
+            let Some(point) = self.point(rate)? else { return Ok(ControlFlow::Break(())) };
+            document.points.push(point);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn name(&self) -> String {
+        format!("{} x{}", self.strategy.name(), self.cpus.len())
+    }
+
+    /// One that nothing was inserted into since it was filled.
+    fn index(&mut self) -> Result<Option<Rc<dyn Bed>>> {
+        if let Some(standing) = &*self.standing {
+            return Ok(Some(Rc::clone(&standing.index)));
+        }
+        let index = self.bench.raise(self.strategy)?;
+        if self.bench.args.writes == 0.0 {
+            *self.standing = index.clone().map(|index| Standing { index, worth: None });
+        }
+        Ok(index)
+    }
+
+    /// What an index is worth once all rows are in it: those from `from` on come in now.
+    fn worth(&mut self, index: &dyn Bed, from: usize) -> Result<Option<Worth>> {
+        if let Some(worth) = self.standing.as_ref().and_then(|standing| standing.worth) {
+            return Ok(Some(worth));
+        }
+        let Bench { args, dataset, .. } = *self.bench;
+        if !self.bench.fill(index, from, dataset.len())? {
+            return Ok(None);
+        }
+        index.quiesce();
+        let unreachable = index.health().unreachable;
+        let worth = Worth { recall: recall(index, dataset, args.k, args.ef), unreachable };
+        if let Some(standing) = self.standing {
+            standing.worth = Some(worth);
+        }
+        Ok(Some(worth))
+    }
+
+    /// A window of its own. `number` tells it from others at the same rate: they have other arrivals.
+    fn window(&self, index: &dyn Bed, rate: f64, way: Loop, number: u64) -> Option<Happened> {
+        let Bench { args, dataset, plan, stop } = *self.bench;
+        let offer = Offer {
+            arrivals: args.arrivals,
+            rate,
+            workers: self.cpus.len(),
+            writes: args.writes,
+            seed: args.seed.wrapping_add(number),
+        };
+        let shape = Shape {
+            dataset,
+            cpus: &self.cpus,
+            filled: plan.filled,
+            k: args.k,
+            ef: args.ef,
+            oversubscribed: self.oversubscribed,
+        };
+        let length = Duration::from_secs_f64(args.seconds);
+        let happened = open_window(index, &shape, &offer, way, length, stop);
+        (!happened.interrupted && !self.bench.stopped()).then_some(happened)
+    }
+
+    fn point(&mut self, rate: f64) -> Result<Option<Point>> {
+        let args = self.bench.args;
+        let spinner = progress::spinner(format!("{} at {rate:.0}/s", self.name()), args.quiet);
+        let Some(index) = self.index()? else { return Ok(None) };
+        let Some(happened) = self.window(&*index, rate, Loop::Open, 0) else { return Ok(None) };
+        let Some(worth) = self.worth(&*index, happened.next_row)? else { return Ok(None) };
+        drop(index);
+        let mut closed = None;
+        if args.closed {
+            let Some(index) = self.index()? else { return Ok(None) };
+            let Some(happened) = self.window(&*index, rate, Loop::Closed, 0) else { return Ok(None) };
+            closed = Some(happened);
+        }
+        spinner.finish_and_clear();
+        self.told(rate, happened, closed, worth).map(Some)
+    }
+
+    fn told(&self, rate: f64, open: Happened, closed: Option<Happened>, worth: Worth) -> Result<Point> {
+        let mut tainted = open.tainted.clone();
+        let beside = closed.iter().flat_map(|closed| &closed.tainted);
+        tainted.extend(beside.map(|reason| format!("in the closed loop, {reason}")));
+        Ok(Point {
+            strategy: self.strategy.name().to_owned(),
+            threads: self.cpus.len(),
+            oversubscribed: self.oversubscribed,
+            rate,
+            seconds: open.seconds,
+            offered: open.worked.offered,
+            backlog: open.worked.backlog,
+            achieved_per_second: open.achieved(),
+            saturated: open.saturated(),
+            search: open.worked.search.told()?,
+            insert: open.worked.insert.told()?,
+            closed: closed.as_ref().map(told_closed).transpose()?,
+            recall_at_k: worth.recall,
+            short_answers: open.worked.short,
+            unreachable: worth.unreachable,
+            tainted,
+        })
+    }
+
+    fn search(&mut self, p99: f64) -> Result<Option<RateSearch>> {
+        let args = self.bench.args;
+        let spinner = progress::spinner(format!("{}, at full speed", self.name()), args.quiet);
+        let Some(index) = self.index()? else { return Ok(None) };
+        let Some(full) = self.window(&*index, f64::INFINITY, Loop::Closed, 0) else { return Ok(None) };
+        drop(index);
+        // p99 of fewer than a hundred operations is their maximum.
+        let least = (100.0 / args.seconds).min(MAX_RATE);
+        let goal = Goal { p99, start: full.per_second() / 2.0, least, most: MAX_RATE };
+        let (mut windows, mut reasons) = (0, Vec::new());
+        let found = rate::highest(&goal, |rate| {
+            windows += 1;
+            spinner.set_message(format!("{} at {rate:.0}/s, window {windows}", self.name()));
+            let Some(index) = self.index()? else { return Ok(None) };
+            let Some(happened) = self.window(&*index, rate, Loop::Open, windows as u64) else {
+                return Ok(None);
+            };
+            if !happened.tainted.is_empty() {
+                reasons.push(happened.tainted.join("; "));
+            }
+            anyhow::Ok(Some(happened.probe()))
+        })?;
+        spinner.finish_and_clear();
+        let tainted =
+            reasons.last().map(|last| format!("{} of {windows} windows, the last: {last}", reasons.len()));
+        Ok(found.map(|found| RateSearch {
+            strategy: self.strategy.name().to_owned(),
+            threads: self.cpus.len(),
+            oversubscribed: self.oversubscribed,
+            closed_per_second: full.per_second(),
+            rate: found.rate,
+            p99_us: found.p99,
+            failed_rate: found.failed,
+            windows,
+            steps: found.steps.iter().map(told_step).collect(),
+            tainted: tainted.into_iter().collect(),
+        }))
+    }
+}
+
+fn told_closed(happened: &Happened) -> Result<Closed> {
+    let spread =
+        |timing: &timing::Timing| (timing.count() > 0).then(|| timing::spread(&timing.service)).transpose();
+    Ok(Closed {
+        per_second: happened.per_second(),
+        search: spread(&happened.worked.search)?,
+        insert: spread(&happened.worked.insert)?,
+    })
+}
+
+fn told_step(step: &rate::Step) -> Step {
+    let p99 = |probe: &rate::Probe| (!probe.saturated).then_some(probe.p99);
+    Step { rate: step.rate, p99_us: step.probes.iter().map(p99).collect(), met: step.met }
+}
