@@ -11,6 +11,7 @@ use crate::capacity::{self, CapacityArgs};
 use crate::churn::{self, ChurnArgs};
 use crate::data::cmd::DataCommand;
 use crate::data::{self, TruthError};
+use crate::ladder::{self, LadderArgs};
 use crate::limit::{self, LimitArgs};
 use crate::machine::doctor::{self, DoctorArgs};
 use crate::plot::{self, PlotArgs};
@@ -49,6 +50,7 @@ enum Command {
     Sweep(Box<SweepArgs>),
     Tax(Box<TaxArgs>),
     Churn(ChurnArgs),
+    Ladder(LadderArgs),
     Report(ReportArgs),
     Plot(PlotArgs),
     Verify(VerifyArgs),
@@ -108,7 +110,10 @@ fn one_line(message: &str) -> String {
 
 fn run(command: &Command) -> Result<ExitCode> {
     let done = ExitCode::SUCCESS;
-    if matches!(command, Command::Sweep(_) | Command::Tax(_) | Command::Churn(_) | Command::Data(_)) {
+    if matches!(
+        command,
+        Command::Sweep(_) | Command::Tax(_) | Command::Churn(_) | Command::Ladder(_) | Command::Data(_)
+    ) {
         // A misspelt override must not pass for a measurement of what it names.
         hnsw_core::distance::Isa::from_env()?;
     }
@@ -124,6 +129,10 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Churn(args) => {
             watch_signals()?;
             churn::run(args, &STOP, &mut io::stdout().lock()).map(ended)
+        }
+        Command::Ladder(args) => {
+            watch_signals()?;
+            ladder::run(args, &STOP, &mut io::stdout().lock()).map(ended)
         }
         Command::Report(args) => report::run(args).map(|()| done),
         Command::Plot(args) => plot::run(args).map(|()| done),

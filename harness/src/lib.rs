@@ -7,6 +7,7 @@
 //! - [`machine`]: what this machine is, where threads run, when a trial cannot be trusted.
 //! - [`capacity`]: how many vectors fit in how much memory.
 //! - [`churn`]: recall, freshness and garbage while points come and go.
+//! - [`ladder`]: what each step of optimisation gives, from a textbook index upwards.
 //! - [`limit`]: how fast memory can be read, which no search can beat.
 //! - [`alloc`]: bytes allocated, bytes resident.
 //! - [`record`]: the result document: what a sweep writes and everything else reads.
@@ -20,6 +21,7 @@ pub mod capacity;
 pub mod churn;
 pub mod cli;
 pub mod data;
+pub mod ladder;
 pub mod limit;
 pub mod machine;
 mod output;

@@ -32,9 +32,11 @@ mod workload;
 
 pub use args::{Kind, SweepArgs, TaxArgs};
 pub use bed::Progress;
+pub(crate) use codecs::sample;
 pub use codecs::{CODECS, CodecInfo};
 pub use plan::{MAX_BLOCKS, Plan, Session};
 pub(crate) use plan::{check_threads, distinct, powers_of_two};
+pub(crate) use session::pool;
 pub use strategies::{ALL, Strategy};
 pub use workload::Workload;
 

@@ -1,0 +1,192 @@
+use super::document::points;
+use super::*;
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(flatten)]
+    ladder: LadderArgs,
+}
+
+fn parse(args: &[&str]) -> LadderArgs {
+    Cli::try_parse_from([&["ladder"], args].concat()).map(|cli| cli.ladder).unwrap()
+}
+
+/// Small enough for a test; what it measures means nothing.
+fn tiny(args: &[&str]) -> LadderArgs {
+    const TINY: [&str; 13] = [
+        "--m",
+        "8",
+        "--ef-construction",
+        "40",
+        "--query-count",
+        "40",
+        "--seconds",
+        "0.01",
+        "--threads",
+        "1,2",
+        "--pin",
+        "none",
+        "--quiet",
+    ];
+    parse(&[&TINY[..], args].concat())
+}
+
+fn measured(args: &LadderArgs) -> (Document, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ladder.json");
+    let args = LadderArgs { out: Some(path.clone()), ..args.clone() };
+    let mut out = Vec::new();
+    assert_eq!(run_with(&args, None, &AtomicBool::new(false), &mut out).unwrap(), Outcome::Complete);
+    let document = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    (document, String::from_utf8(out).unwrap())
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused() {
+    let refused = |args: &[&str]| parse(args).check().unwrap_err().to_string();
+    assert!(refused(&["--rungs", "naive,highest"]).contains("`highest`; there are naive, simd, layout"));
+    assert!(refused(&["--ef", "5"]).contains("from k (10)"));
+    assert!(refused(&["--n", "0"]).contains("--n is 0"));
+    assert!(refused(&["--blocks", "0"]).contains("--blocks is 0"));
+    assert!(refused(&["--seconds", "0"]).contains("--seconds is 0"));
+    assert!(refused(&["--threads", "0"]).contains("--threads has 0"));
+}
+
+#[test]
+fn each_block_measures_everything_once_in_an_order_of_its_own() {
+    let [one, other] = [0, 1].map(|block| order(8, &[1, 2], 42, block));
+    assert_ne!(one, other);
+    assert_eq!(one, order(8, &[1, 2], 42, 0));
+    for mut order in [one, other] {
+        order.sort_unstable();
+        let all: Vec<_> = (0..8).flat_map(|rung| [(rung, 1), (rung, 2)]).collect();
+        assert_eq!(order, all);
+    }
+}
+
+#[test]
+fn the_command_climbs_both_sets_and_writes_a_document() {
+    let (document, text) = measured(&tiny(&["--n", "700", "--blocks", "2"]));
+    assert_eq!(document.sets.len(), 2);
+    for climb in &document.sets {
+        assert_eq!((climb.dataset.rows, climb.dataset.queries), (700, 40));
+        let names: Vec<(&str, usize)> =
+            climb.points.iter().map(|point| (point.rung.as_str(), point.threads)).collect();
+        let expected: Vec<_> =
+            rungs::RUNGS.iter().flat_map(|rung| [(rung.name, 1), (rung.name, 2)]).collect();
+        assert_eq!(names, expected);
+        for (at, point) in climb.points.iter().enumerate() {
+            let Point { inserts, queries, recall, blocks, .. } = point;
+            assert_eq!(blocks.iter().map(|block| block.block).collect::<Vec<_>>(), [0, 1]);
+            assert!(inserts.per_second.least > 0.0 && queries.per_second.least > 0.0, "{point:?}");
+            assert!(recall.least > 0.9, "{} x{}: {recall:?}", point.rung, point.threads);
+            assert_eq!(inserts.x_before.is_none(), at < 2, "the first rung has none before it");
+            assert_eq!(queries.x_first.is_none(), at < 2);
+            assert_eq!(queries.x_one_thread.is_none(), point.threads == 1);
+        }
+    }
+    let [seed, sift] = &document.sets[..] else { panic!("two sets") };
+    assert!(seed.dataset.name.starts_with("uniform-700x128") && sift.dataset.name.starts_with("sift10k"));
+    assert_eq!(document.asked, ASKED);
+    assert!(
+        text.contains("asked: start") && text.contains("8,392") && text.contains("80,000-200,000"),
+        "{text}"
+    );
+}
+
+#[test]
+fn figures_that_were_asked_for_are_never_among_the_measured() {
+    let (document, text) =
+        measured(&tiny(&["--n", "300", "--blocks", "1", "--rungs", "naive", "--sets", "seed"]));
+    let points = serde_json::to_string(&document.sets).unwrap();
+    assert!(!points.contains("8392") && !points.contains("asked"), "{points}");
+    for line in text.lines().filter(|line| line.trim_start().starts_with("asked: ") && !line.contains("told"))
+    {
+        assert!(line.trim_end().ends_with("asked"), "{line}");
+    }
+}
+
+/// Fewer rows than one thread inserts alone, fewer than there are threads, and parts that are not equal.
+#[test]
+fn small_sets_are_built_whole_by_every_rung() {
+    for rows in ["1", "3", "257", "259"] {
+        let args = ["--n", rows, "--blocks", "1", "--threads", "3", "--sets", "real", "--k", "1"];
+        let (document, _) = measured(&LadderArgs {
+            threads: Some(vec![3]),
+            ..parse(&[&args[..], &["--ef", "300"]].concat())
+        });
+        for point in &document.sets[0].points {
+            // A beam as wide as the set: a row that is not in the index is missed by someone.
+            assert!(point.recall.least > 0.97, "{rows} rows, {}: {:?}", point.rung, point.recall);
+        }
+    }
+}
+
+#[test]
+fn a_stop_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ladder.json");
+    let args = LadderArgs { out: Some(path.clone()), ..tiny(&["--sets", "real"]) };
+    let mut out = Vec::new();
+    // The embedded set has its exact neighbours, so it is the first rung that is stopped.
+    let args = LadderArgs { query_count: 1000, ..args };
+    assert_eq!(run_with(&args, None, &AtomicBool::new(true), &mut out).unwrap(), Outcome::Interrupted);
+    assert!(out.is_empty() && !path.exists());
+}
+
+#[test]
+fn a_stop_reaches_every_kind_of_rung() {
+    let args = LadderArgs { query_count: 1000, ..tiny(&["--sets", "real"]) };
+    let dataset = args.data(Set::Real, None, &AtomicBool::new(false)).unwrap();
+    let stop = AtomicBool::new(true);
+    for rung in &rungs::RUNGS {
+        let shape = trial::Shape {
+            dataset: &dataset,
+            config: IndexConfig::new(dataset.dim(), dataset.metric()),
+            sample: &sample(&dataset),
+            cpus: vec![None; 2],
+            k: 10,
+            ef: 10,
+            window: Duration::from_secs(600),
+            stop: &stop,
+        };
+        assert_eq!(trial::run(rung.make, &shape).unwrap(), None, "{}", rung.name);
+    }
+}
+
+fn told(rung: usize, threads: usize, block: usize, rates: [f64; 2], tainted: &[&str]) -> Sample {
+    Sample {
+        rung,
+        name: rungs::RUNGS[rung].name,
+        adds: rungs::RUNGS[rung].adds,
+        threads,
+        oversubscribed: false,
+        block: Block { block, inserts_per_second: rates[0], queries_per_second: rates[1], recall: 0.5 },
+        tainted: tainted.iter().map(|reason| (*reason).to_owned()).collect(),
+    }
+}
+
+#[test]
+fn gains_are_ratios_within_a_block() {
+    let samples = [
+        told(0, 1, 1, [10.0, 1.0], &[]),
+        told(0, 1, 0, [20.0, 1.0], &["noise"]),
+        told(1, 1, 0, [60.0, 2.0], &[]),
+        told(1, 1, 1, [20.0, 2.0], &["noise", "steal"]),
+        told(1, 2, 1, [50.0, 3.0], &["noise"]),
+        told(2, 1, 0, [90.0, 8.0], &[]),
+    ];
+    let points = points(&samples);
+    let names: Vec<_> = points.iter().map(|point| (point.rung.as_str(), point.threads)).collect();
+    assert_eq!(names, [("naive", 1), ("simd", 1), ("simd", 2), ("layout", 1)]);
+    let spread = |values: &[f64]| Some(crate::limit::Spread::of(values.iter().copied()));
+    assert_eq!(points[0].inserts.per_second.median, 15.0);
+    assert_eq!((points[0].inserts.x_before, points[0].inserts.x_first), (None, None));
+    // 60 / 20 and 20 / 10, where medians of rates would give 40 / 15.
+    assert_eq!(points[1].inserts.x_before, spread(&[3.0, 2.0]));
+    assert_eq!(points[1].tainted, ["noise", "steal"]);
+    assert_eq!(points[2].inserts.x_before, None, "the rung before was not measured on two threads");
+    assert_eq!(points[2].inserts.x_one_thread, spread(&[2.5]));
+    assert_eq!((points[3].queries.x_before, points[3].queries.x_first), (spread(&[4.0]), spread(&[8.0])));
+}
