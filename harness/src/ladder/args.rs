@@ -8,7 +8,9 @@ use clap::{Args, ValueEnum};
 use hnsw_core::distance::Metric;
 use hnsw_core::error::MAX_EF;
 use hnsw_core::graph::MAX_M;
+use hnsw_core::hnsw::IndexConfig;
 
+use super::contest::Kind;
 use super::rungs::{self, Rung};
 use crate::data::generate::{SEED_WORKLOAD, Shape, uniform};
 use crate::data::{Dataset, LoadOptions, TruthCache, TruthSource, embedded, load};
@@ -32,7 +34,7 @@ pub enum Set {
 /// medians of ratios within a block.
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Examples:\n  hnsw-lab ladder\n  hnsw-lab ladder --n 20000 --sets seed --blocks 5 --out ladder.json\n  hnsw-lab ladder --sets real --dataset sift1m/ --n 100000 --rungs layout,fine,lockfree"
+    after_help = "Examples:\n  hnsw-lab ladder\n  hnsw-lab ladder --n 20000 --sets seed --blocks 5 --out ladder.json\n  hnsw-lab ladder --sets real --dataset sift1m/ --n 100000 --rungs layout,fine,lockfree\n  hnsw-lab ladder --queue --sets real --ef 200 --blocks 5"
 )]
 pub struct LadderArgs {
     /// Data to climb on
@@ -53,7 +55,13 @@ pub struct LadderArgs {
     /// Rungs, or all
     #[arg(long, value_name = "A,B", value_delimiter = ',', default_value = "all")]
     pub rungs: Vec<String>,
-    /// Thread counts [default: 1, and the cores that this process may use]
+    /// Instead, measure a shared candidate queue: all threads work on one query, beside a query for each thread
+    #[arg(long, conflicts_with = "rungs")]
+    pub queue: bool,
+    /// With --queue: candidates that a thread takes from the queue at a time
+    #[arg(long, value_name = "1,4", value_delimiter = ',', default_value = "1,4", requires = "queue")]
+    pub pops: Vec<usize>,
+    /// Thread counts [default: 1, and the cores that this process may use; with --queue twice as many, too]
     #[arg(long, value_name = "1,2", value_delimiter = ',')]
     pub threads: Option<Vec<usize>>,
     /// Links per node and level; twice as many on level 0
@@ -120,6 +128,9 @@ impl LadderArgs {
         );
         ensure!(self.n.is_none_or(|n| n > 0), "--n is 0; at least one row is needed");
         ensure!(self.query_count > 0, "--query-count is 0; at least one query is needed");
+        for pops in &self.pops {
+            ensure!((1..=MAX_EF).contains(pops), "--pops has {pops}; each must be from 1 to {MAX_EF}");
+        }
         self.threads.iter().flatten().try_for_each(|&threads| check_threads(threads))?;
         rungs::named(&self.rungs).map(drop)
     }
@@ -129,8 +140,33 @@ impl LadderArgs {
         rungs::named(&self.rungs)
     }
 
+    /// The parameters of all graphs on a set.
+    pub(super) fn config(&self, dataset: &Dataset) -> IndexConfig {
+        IndexConfig {
+            m: self.m,
+            ef_construction: self.ef_construction,
+            seed: self.seed,
+            ..IndexConfig::new(dataset.dim(), dataset.metric())
+        }
+    }
+
     pub(super) fn thread_counts(&self, machine: &Machine) -> Vec<usize> {
-        distinct(self.threads.clone().unwrap_or_else(|| vec![1, machine.allowed_cores]))
+        let cores = machine.allowed_cores;
+        let usual = || if self.queue { vec![1, cores, 2 * cores] } else { vec![1, cores] };
+        distinct(self.threads.clone().unwrap_or_else(usual))
+    }
+
+    /// The ways to answer queries that `--queue` compares, with their thread counts. A team of one is there in any case, with one
+    /// candidate at a time: it computes no distance in vain.
+    pub(super) fn ways(&self, machine: &Machine) -> Vec<(Kind, usize)> {
+        let mut ways = vec![(Kind::Alone, 1), (Kind::Shared { pops: 1 }, 1)];
+        for threads in self.thread_counts(machine) {
+            ways.push((Kind::Alone, threads));
+            if threads > 1 {
+                ways.extend(self.pops.iter().map(|&pops| (Kind::Shared { pops }, threads)));
+            }
+        }
+        distinct(ways)
     }
 
     /// The sets that are asked for, in order.

@@ -33,8 +33,10 @@ pub struct Document {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Rungs that were asked for, from the ground up.
+    /// Rungs that were asked for, from the ground up; none with `--queue`.
     pub rungs: Vec<String>,
+    /// Candidates that a thread of a team takes at a time; empty unless `--queue` was given.
+    pub pops: Vec<usize>,
     /// Thread counts.
     pub threads: Vec<usize>,
     /// M.
@@ -98,8 +100,10 @@ pub const ASKED: Asked = Asked {
 pub struct Climb {
     /// The set.
     pub dataset: Dataset,
-    /// One for each rung and thread count.
+    /// One for each rung and thread count; none with `--queue`.
     pub points: Vec<Point>,
+    /// With `--queue`: one for each way to answer queries and thread count.
+    pub queue: Vec<Way>,
 }
 
 /// The data.
@@ -170,6 +174,58 @@ pub struct Block {
     pub queries_per_second: f64,
     /// Mean recall@k.
     pub recall: f64,
+}
+
+/// A way to answer queries, at one thread count.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Way {
+    /// Candidates that a thread of a team takes at a time; `null` if each thread answers queries of its own.
+    pub pops: Option<usize>,
+    /// Threads.
+    pub threads: usize,
+    /// More threads than can run at once.
+    pub oversubscribed: bool,
+    /// All threads together.
+    pub queries_per_second: Spread,
+    /// Half of the queries took no longer, in microseconds.
+    pub p50_us: Spread,
+    /// 99 of 100 took no longer, in microseconds.
+    pub p99_us: Spread,
+    /// Mean recall@k over all queries.
+    pub recall: Spread,
+    /// Distances that all threads together computed for a query.
+    pub distances_per_query: Spread,
+    /// Queries per second, times those of as many threads that answer queries of their own, in the same block; `null` for these.
+    pub x_queries: Option<Spread>,
+    /// `p50_us`, times that of one thread alone; `null` for this one.
+    pub x_p50: Option<Spread>,
+    /// Distances per query, times those of a team of one, which expands candidates strictly in order; `null` for this one.
+    pub x_distances: Option<Spread>,
+    /// Answers that name a node twice or are not in order. There must be none.
+    pub faulty_answers: usize,
+    /// What was measured, block by block.
+    pub blocks: Vec<WayBlock>,
+    /// Why not to trust the rates; empty if nothing is known against them.
+    pub tainted: Vec<String>,
+}
+
+/// One block of a way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WayBlock {
+    /// Number of the block.
+    pub block: usize,
+    /// Searches per second.
+    pub queries_per_second: f64,
+    /// Half of the queries took no longer, in microseconds.
+    pub p50_us: f64,
+    /// 99 of 100 took no longer, in microseconds.
+    pub p99_us: f64,
+    /// Mean recall@k.
+    pub recall: f64,
+    /// Distances that all threads together computed for a query.
+    pub distances_per_query: f64,
 }
 
 /// A block of a rung at a thread count, before it is put together with others.

@@ -3,10 +3,17 @@
 //! - `naive`: that index;
 //! - `rungs`: the steps, each of which adds one thing;
 //! - `trial`: a build and a window of searches on one of them.
+//!
+//! With `--queue` another question: whether several threads should work on one query.
+//!
+//! - `queue`: how they do it;
+//! - `contest`: beside a query for each thread.
 
 mod args;
+mod contest;
 mod document;
 mod naive;
+mod queue;
 mod rungs;
 mod table;
 #[cfg(test)]
@@ -14,15 +21,16 @@ mod tests;
 mod trial;
 
 pub use args::{LadderArgs, Set};
-pub use document::{ASKED, Asked, Block, Climb, Config, Dataset, Document, Point, Rate, SCHEMA_VERSION};
+pub use document::{
+    ASKED, Asked, Block, Climb, Config, Dataset, Document, Point, Rate, SCHEMA_VERSION, Way, WayBlock,
+};
 
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use hnsw_core::hnsw::IndexConfig;
+use anyhow::{Context, Result, ensure};
 
 use crate::data::{self, TruthCache};
 use crate::machine::{Machine, Noise, build_info};
@@ -58,6 +66,12 @@ fn run_with(
         return Ok(outcome);
     }
     table::print(&document, out)?;
+    let ways = || document.sets.iter().flat_map(|set| &set.queue);
+    let faulty: usize = ways().map(|way| way.faulty_answers).sum();
+    ensure!(
+        faulty == 0,
+        "{faulty} answers name a node twice or are not in order; please report this with the command"
+    );
     if let Some(path) = &args.out {
         output::write_json(&document, path).with_context(|| unwritable(path))?;
         writeln!(out, "\nwrote {}", path.display())?;
@@ -82,10 +96,14 @@ fn measure(
     let datasets: Vec<_> =
         args.distinct_sets().into_iter().map(|set| args.data(set, cache, stop)).collect::<Result<_>>()?;
     for dataset in &datasets {
-        let mut samples = Vec::new();
-        outcome = climb(args, &machine, dataset, (&rungs, &threads), stop, &mut samples)?;
-        if !samples.is_empty() {
-            sets.push(Climb { dataset: described(dataset), points: document::points(&samples) });
+        let (mut samples, mut contests) = (Vec::new(), Vec::new());
+        outcome = match args.queue {
+            false => climb(args, &machine, dataset, (&rungs, &threads), stop, &mut samples)?,
+            true => contend(args, &machine, dataset, stop, &mut contests)?,
+        };
+        if !samples.is_empty() || !contests.is_empty() {
+            let (points, queue) = (document::points(&samples), contest::ways(&contests));
+            sets.push(Climb { dataset: described(dataset), points, queue });
         }
         if outcome == Outcome::Interrupted {
             break;
@@ -96,7 +114,12 @@ fn measure(
         machine,
         build: build_info(),
         config: Config {
-            rungs: rungs.iter().map(|rung| rung.name.to_owned()).collect(),
+            rungs: if args.queue {
+                Vec::new()
+            } else {
+                rungs.iter().map(|rung| rung.name.to_owned()).collect()
+            },
+            pops: if args.queue { args.pops.clone() } else { Vec::new() },
             threads,
             m: args.m,
             ef_construction: args.ef_construction,
@@ -124,19 +147,16 @@ fn climb(
 ) -> Result<Outcome> {
     let learnt = sample(dataset);
     for block in 0..args.blocks {
-        for (place, threads) in order(rungs.len(), threads, args.seed, block) {
+        let all: Vec<(usize, usize)> =
+            (0..rungs.len()).flat_map(|rung| threads.iter().map(move |threads| (rung, *threads))).collect();
+        for (place, threads) in shuffled(all, args.seed, block) {
             let rung = rungs[place];
             let what =
                 format!("{}: block {}/{}, {} x{threads}", dataset.name(), block + 1, args.blocks, rung.name);
             let spinner = progress::spinner(what, args.quiet);
             let shape = trial::Shape {
                 dataset,
-                config: IndexConfig {
-                    m: args.m,
-                    ef_construction: args.ef_construction,
-                    seed: args.seed,
-                    ..IndexConfig::new(dataset.dim(), dataset.metric())
-                },
+                config: args.config(dataset),
                 sample: &learnt,
                 cpus: args.pin.plan(machine, threads),
                 k: args.k,
@@ -169,12 +189,47 @@ fn climb(
     Ok(Outcome::Complete)
 }
 
-/// Every rung at every thread count, in an order of the block's own.
-fn order(rungs: usize, threads: &[usize], seed: u64, block: usize) -> Vec<(usize, usize)> {
-    let mut order: Vec<_> =
-        (0..rungs).flat_map(|rung| threads.iter().map(move |threads| (rung, *threads))).collect();
-    fastrand::Rng::with_seed(seed ^ (block as u64 + 1) << 32).shuffle(&mut order);
-    order
+/// Measures the ways to answer queries on a set, block by block, into `samples`.
+fn contend(
+    args: &LadderArgs,
+    machine: &Machine,
+    dataset: &data::Dataset,
+    stop: &AtomicBool,
+    samples: &mut Vec<contest::Sample>,
+) -> Result<Outcome> {
+    let spinner = progress::spinner(format!("{}: the graph", dataset.name()), args.quiet);
+    let ground = contest::Ground::new(dataset, args.config(dataset), stop)?;
+    spinner.finish_and_clear();
+    let Some(ground) = ground else { return Ok(Outcome::Interrupted) };
+    for block in 0..args.blocks {
+        for (kind, threads) in shuffled(args.ways(machine), args.seed, block) {
+            let what =
+                format!("{}: block {}/{}, {kind:?} x{threads}", dataset.name(), block + 1, args.blocks);
+            let spinner = progress::spinner(what, args.quiet);
+            let shape = contest::Shape {
+                dataset,
+                cpus: args.pin.plan(machine, threads),
+                k: args.k,
+                ef: args.ef,
+                window: Duration::from_secs_f64(args.seconds),
+                stop,
+            };
+            let (oversubscribed, noise) = (threads > machine.allowed_cores, Noise::now());
+            let measured = contest::run(&ground, kind, &shape)?;
+            let tainted = Noise::now().since(&noise, oversubscribed);
+            spinner.finish_and_clear();
+            let Some(measured) = measured else { return Ok(Outcome::Interrupted) };
+            let which = (kind, threads, block);
+            samples.push(contest::Sample::of(which, oversubscribed, dataset, args.k, &measured, tainted)?);
+        }
+    }
+    Ok(Outcome::Complete)
+}
+
+/// All of them, in an order of the block's own.
+fn shuffled<T>(mut all: Vec<T>, seed: u64, block: usize) -> Vec<T> {
+    fastrand::Rng::with_seed(seed ^ (block as u64 + 1) << 32).shuffle(&mut all);
+    all
 }
 
 fn described(dataset: &data::Dataset) -> Dataset {

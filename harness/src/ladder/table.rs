@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use comfy_table::{Cell, Table};
 
-use super::document::{Asked, Climb, Document, Point, Rate};
+use super::document::{Asked, Climb, Document, Point, Rate, Way};
 use crate::limit::Spread;
 use crate::report::{grouped, plain};
 
@@ -25,6 +25,9 @@ const HEADER: [&str; 12] = [
 
 /// Writes a table for each set, with legends.
 pub(super) fn print(document: &Document, out: &mut dyn Write) -> io::Result<()> {
+    if document.sets.iter().any(|climb| !climb.queue.is_empty()) {
+        return print_queue(document, out);
+    }
     for (number, climb) in document.sets.iter().enumerate() {
         if number > 0 {
             writeln!(out)?;
@@ -56,6 +59,18 @@ pub(super) fn print(document: &Document, out: &mut dyn Write) -> io::Result<()> 
 }
 
 fn section(document: &Document, climb: &Climb, out: &mut dyn Write) -> io::Result<()> {
+    heading(document, climb, out)?;
+    let mut table: Table = plain(&HEADER, false);
+    for point in &climb.points {
+        table.add_row(cells(point));
+    }
+    for row in asked(&document.asked) {
+        table.add_row(row);
+    }
+    writeln!(out, "{table}")
+}
+
+fn heading(document: &Document, climb: &Climb, out: &mut dyn Write) -> io::Result<()> {
     let (config, data) = (&document.config, &climb.dataset);
     writeln!(
         out,
@@ -68,15 +83,7 @@ fn section(document: &Document, climb: &Climb, out: &mut dyn Write) -> io::Resul
         config.ef,
         config.k,
         grouped(data.queries as f64),
-    )?;
-    let mut table: Table = plain(&HEADER, false);
-    for point in &climb.points {
-        table.add_row(cells(point));
-    }
-    for row in asked(&document.asked) {
-        table.add_row(row);
-    }
-    writeln!(out, "{table}")
+    )
 }
 
 fn cells(point: &Point) -> Vec<Cell> {
@@ -85,13 +92,17 @@ fn cells(point: &Point) -> Vec<Cell> {
         let gains = gains.map(|gain| gain.as_ref().map_or("–".into(), times));
         [grouped(rate.per_second.median.round())].into_iter().chain(gains)
     };
-    let flags = [(point.oversubscribed, "*"), (!point.tainted.is_empty(), "!")];
     let mut cells = vec![point.rung.clone(), point.threads.to_string()];
     cells.extend(rate(&point.inserts));
     cells.extend(rate(&point.queries));
     cells.push(format!("{:.3}", point.recall.median));
-    cells.push(flags.into_iter().filter_map(|(is, flag)| is.then_some(flag)).collect());
+    cells.push(flags(point.oversubscribed, &point.tainted));
     cells.into_iter().map(Cell::new).collect()
+}
+
+fn flags(oversubscribed: bool, tainted: &[String]) -> String {
+    let flags = [(oversubscribed, "*"), (!tainted.is_empty(), "!")];
+    flags.into_iter().filter_map(|(is, flag)| is.then_some(flag)).collect()
 }
 
 /// `1.52 (1.49-1.55)`.
@@ -144,4 +155,66 @@ fn unsaid(document: &Document) -> String {
         ));
     }
     text
+}
+
+const QUEUE_HEADER: [&str; 11] = [
+    "threads",
+    "work on",
+    "queries/s",
+    "x alone",
+    "p50 us",
+    "x one thread",
+    "p99 us",
+    "recall@k",
+    "distances",
+    "x in order",
+    "flags",
+];
+
+fn print_queue(document: &Document, out: &mut dyn Write) -> io::Result<()> {
+    for climb in &document.sets {
+        heading(document, climb, out)?;
+        let mut table: Table = plain(&QUEUE_HEADER, false);
+        for way in &climb.queue {
+            table.add_row(queue_cells(way));
+        }
+        writeln!(out, "{table}\n")?;
+    }
+    writeln!(
+        out,
+        "x alone: queries per second beside as many threads with a query each. x one thread: p50 beside one thread with a query of its own.\n\
+         x in order: distances per query of all threads beside a team of one, which takes candidates strictly in order; what is above 1 is computed in vain,\n\
+         by a search that looks ahead as well. Medians of ratios within a block (least-most), and of {} blocks.",
+        document.config.blocks
+    )?;
+    let ways = || document.sets.iter().flat_map(|climb| &climb.queue);
+    if ways().any(|way| way.oversubscribed) {
+        writeln!(out, "* more threads than this process may use CPUs")?;
+    }
+    for way in ways().filter(|way| !way.tainted.is_empty()) {
+        writeln!(out, "! {} x{}: {}", work_on(way), way.threads, way.tainted.join("; "))?;
+    }
+    Ok(())
+}
+
+fn work_on(way: &Way) -> String {
+    way.pops.map_or("a query each".into(), |pops| format!("all on one, {pops} at a time"))
+}
+
+fn queue_cells(way: &Way) -> Vec<Cell> {
+    let ratio = |spread: &Option<Spread>| spread.as_ref().map_or("–".into(), times);
+    let cells = [
+        way.threads.to_string(),
+        work_on(way),
+        grouped(way.queries_per_second.median.round()),
+        ratio(&way.x_queries),
+        format!("{:.1}", way.p50_us.median),
+        ratio(&way.x_p50),
+        format!("{:.1}", way.p99_us.median),
+        format!("{:.4}", way.recall.median),
+        grouped(way.distances_per_query.median.round()),
+        ratio(&way.x_distances),
+        flags(way.oversubscribed, &way.tainted),
+    ];
+    cells.into_iter().map(Cell::new).collect()
 }
