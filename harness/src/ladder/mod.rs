@@ -42,7 +42,7 @@ use rungs::Rung;
 /// Measures, and prints the tables to `out`. `stop` ends it early; what was measured until then is kept.
 ///
 /// # Errors
-/// One line that says what is wrong.
+/// One line that says what is wrong; also when an answer of the shared queue was not what it must be.
 pub fn run(args: &LadderArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<Outcome> {
     run_with(args, TruthCache::of_user().as_ref(), stop, out)
 }
@@ -66,16 +66,16 @@ fn run_with(
         return Ok(outcome);
     }
     table::print(&document, out)?;
+    if let Some(path) = &args.out {
+        output::write_json(&document, path).with_context(|| unwritable(path))?;
+        writeln!(out, "\nwrote {}", path.display())?;
+    }
     let ways = || document.sets.iter().flat_map(|set| &set.queue);
     let faulty: usize = ways().map(|way| way.faulty_answers).sum();
     ensure!(
         faulty == 0,
         "{faulty} answers name a node twice or are not in order; please report this with the command"
     );
-    if let Some(path) = &args.out {
-        output::write_json(&document, path).with_context(|| unwritable(path))?;
-        writeln!(out, "\nwrote {}", path.display())?;
-    }
     Ok(outcome)
 }
 
