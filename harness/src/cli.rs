@@ -12,6 +12,7 @@ use crate::churn::{self, ChurnArgs};
 use crate::compare::{self, CompareArgs};
 use crate::data::cmd::DataCommand;
 use crate::data::{self, TruthError};
+use crate::ladder::{self, LadderArgs};
 use crate::latency::{self, LatencyArgs};
 use crate::limit::{self, LimitArgs};
 use crate::machine::doctor::{self, DoctorArgs};
@@ -52,6 +53,7 @@ enum Command {
     Sweep(Box<SweepArgs>),
     Tax(Box<TaxArgs>),
     Churn(ChurnArgs),
+    Ladder(LadderArgs),
     Latency(LatencyArgs),
     Report(ReportArgs),
     Plot(PlotArgs),
@@ -121,6 +123,7 @@ fn run(command: &Command) -> Result<ExitCode> {
             | Command::Churn(_)
             | Command::Noise(_)
             | Command::Latency(_)
+            | Command::Ladder(_)
             | Command::Data(_)
     );
     if measures {
@@ -143,6 +146,10 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Latency(args) => {
             watch_signals()?;
             latency::run(args, &STOP, &mut io::stdout().lock()).map(ended)
+        }
+        Command::Ladder(args) => {
+            watch_signals()?;
+            ladder::run(args, &STOP, &mut io::stdout().lock()).map(ended)
         }
         Command::Report(args) => report::run(args).map(|()| done),
         Command::Plot(args) => plot::run(args).map(|()| done),

@@ -7,6 +7,7 @@
 //! - [`machine`]: what this machine is, where threads run, when a trial cannot be trusted.
 //! - [`capacity`]: how many vectors fit in how much memory.
 //! - [`churn`]: recall, freshness and garbage while points come and go.
+//! - [`ladder`]: what each step of optimisation gives, from a textbook index upwards.
 //! - [`latency`]: how long operations take that come at a given rate, and which rate can be served.
 //! - [`limit`]: how fast memory can be read, which no search can beat.
 //! - [`alloc`]: bytes allocated, bytes resident.
@@ -25,6 +26,7 @@ pub mod cli;
 pub mod compare;
 pub mod data;
 pub mod fit;
+pub mod ladder;
 pub mod latency;
 pub mod limit;
 pub mod machine;

@@ -135,7 +135,7 @@ impl Bench<'_> {
     }
 
     fn config(&self) -> Config {
-        let LatencyArgs { m, ef_construction, ef, k, seconds, seed, pin, .. } = *self.args;
+        let LatencyArgs { m, ef_construction, ef, k, seconds, seed, .. } = *self.args;
         Config {
             rates: self.args.rate.clone(),
             p99_us: self.args.p99,
@@ -150,7 +150,7 @@ impl Bench<'_> {
             k,
             seconds,
             seed,
-            pin,
+            pin: self.args.pin.clone(),
         }
     }
 

@@ -570,7 +570,7 @@ fn health(index: &dyn Bed) -> Health {
 }
 
 /// A thread pool with a worker on each of these CPUs. Why one could not be pinned goes to `unpinned`.
-fn pool(cpus: &[Option<usize>], unpinned: &Arc<Mutex<Option<String>>>) -> rayon::ThreadPool {
+pub(crate) fn pool(cpus: &[Option<usize>], unpinned: &Arc<Mutex<Option<String>>>) -> rayon::ThreadPool {
     let (cpus, unpinned, threads) = (cpus.to_vec(), Arc::clone(unpinned), cpus.len());
     let pin = move |worker: usize| {
         let failed = cpus[worker].and_then(|cpu| pin_current_thread(cpu).err());

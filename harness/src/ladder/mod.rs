@@ -1,0 +1,244 @@
+//! The `ladder` subcommand: what each step of optimisation gives, from a textbook index behind one mutex upwards.
+//!
+//! - `naive`: that index;
+//! - `rungs`: the steps, each of which adds one thing;
+//! - `trial`: a build and a window of searches on one of them.
+//!
+//! With `--queue` another question: whether several threads should work on one query.
+//!
+//! - `queue`: how they do it;
+//! - `contest`: beside a query for each thread.
+
+mod args;
+mod contest;
+mod document;
+mod naive;
+mod queue;
+mod rungs;
+mod table;
+#[cfg(test)]
+mod tests;
+mod trial;
+
+pub use args::{LadderArgs, Set};
+pub use document::{
+    ASKED, Asked, Block, Climb, Config, Dataset, Document, Point, Rate, SCHEMA_VERSION, Way, WayBlock,
+};
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::data::{self, TruthCache};
+use crate::machine::{Machine, Noise, build_info};
+use crate::sweep::{Outcome, sample};
+use crate::{output, progress};
+use document::Sample;
+use rungs::Rung;
+
+/// Measures, and prints the tables to `out`. `stop` ends it early; what was measured until then is kept.
+///
+/// # Errors
+/// One line that says what is wrong; also when an answer of the shared queue was not what it must be.
+pub fn run(args: &LadderArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<Outcome> {
+    run_with(args, TruthCache::of_user().as_ref(), stop, out)
+}
+
+fn run_with(
+    args: &LadderArgs,
+    cache: Option<&TruthCache>,
+    stop: &AtomicBool,
+    out: &mut dyn Write,
+) -> Result<Outcome> {
+    args.check()?;
+    let machine = Machine::detect();
+    let unwritable = |path: &Path| format!("{}: cannot be written", path.display());
+    if let Some(path) = &args.out {
+        // Before the time is spent.
+        output::check_place(path).with_context(|| unwritable(path))?;
+    }
+    let (document, outcome) = measure(args, machine, cache, stop)?;
+    if document.sets.is_empty() {
+        eprintln!("stopped before the first rung was measured; nothing was written");
+        return Ok(outcome);
+    }
+    table::print(&document, out)?;
+    if let Some(path) = &args.out {
+        output::write_json(&document, path).with_context(|| unwritable(path))?;
+        writeln!(out, "\nwrote {}", path.display())?;
+    }
+    let ways = || document.sets.iter().flat_map(|set| &set.queue);
+    let faulty: usize = ways().map(|way| way.faulty_answers).sum();
+    ensure!(
+        faulty == 0,
+        "{faulty} answers name a node twice or are not in order; please report this with the command"
+    );
+    Ok(outcome)
+}
+
+fn measure(
+    args: &LadderArgs,
+    machine: Machine,
+    cache: Option<&TruthCache>,
+    stop: &AtomicBool,
+) -> Result<(Document, Outcome)> {
+    if cfg!(debug_assertions) {
+        eprintln!(
+            "warning: this build has debug assertions, so its timings mean nothing; build it with --release"
+        );
+    }
+    let (rungs, threads) = (args.chosen()?, args.thread_counts(&machine));
+    let (mut sets, mut outcome) = (Vec::new(), Outcome::Complete);
+    // All of them first: what cannot be read is told before the time is spent.
+    let datasets: Vec<_> =
+        args.distinct_sets().into_iter().map(|set| args.data(set, cache, stop)).collect::<Result<_>>()?;
+    for dataset in &datasets {
+        let (mut samples, mut contests) = (Vec::new(), Vec::new());
+        outcome = match args.queue {
+            false => climb(args, &machine, dataset, (&rungs, &threads), stop, &mut samples)?,
+            true => contend(args, &machine, dataset, stop, &mut contests)?,
+        };
+        if !samples.is_empty() || !contests.is_empty() {
+            let (points, queue) = (document::points(&samples), contest::ways(&contests));
+            sets.push(Climb { dataset: described(dataset), points, queue });
+        }
+        if outcome == Outcome::Interrupted {
+            break;
+        }
+    }
+    let document = Document {
+        schema_version: SCHEMA_VERSION,
+        machine,
+        build: build_info(),
+        config: Config {
+            rungs: if args.queue {
+                Vec::new()
+            } else {
+                rungs.iter().map(|rung| rung.name.to_owned()).collect()
+            },
+            pops: if args.queue { args.pops.clone() } else { Vec::new() },
+            threads,
+            m: args.m,
+            ef_construction: args.ef_construction,
+            ef: args.ef,
+            k: args.k,
+            seconds: args.seconds,
+            blocks: args.blocks,
+            seed: args.seed,
+            pin: args.pin.clone(),
+        },
+        asked: ASKED,
+        sets,
+    };
+    Ok((document, outcome))
+}
+
+/// Measures all rungs on a set, block by block, into `samples`.
+fn climb(
+    args: &LadderArgs,
+    machine: &Machine,
+    dataset: &data::Dataset,
+    (rungs, threads): (&[&'static Rung], &[usize]),
+    stop: &AtomicBool,
+    samples: &mut Vec<Sample>,
+) -> Result<Outcome> {
+    let learnt = sample(dataset);
+    for block in 0..args.blocks {
+        let all: Vec<(usize, usize)> =
+            (0..rungs.len()).flat_map(|rung| threads.iter().map(move |threads| (rung, *threads))).collect();
+        for (place, threads) in shuffled(all, args.seed, block) {
+            let rung = rungs[place];
+            let what =
+                format!("{}: block {}/{}, {} x{threads}", dataset.name(), block + 1, args.blocks, rung.name);
+            let spinner = progress::spinner(what, args.quiet);
+            let shape = trial::Shape {
+                dataset,
+                config: args.config(dataset),
+                sample: &learnt,
+                cpus: args.pin.plan(machine, threads),
+                k: args.k,
+                ef: args.ef,
+                window: Duration::from_secs_f64(args.seconds),
+                stop,
+            };
+            let (oversubscribed, noise) = (threads > machine.allowed_cores, Noise::now());
+            let measured = trial::run(rung.make, &shape)?;
+            let mut tainted = Noise::now().since(&noise, oversubscribed);
+            spinner.finish_and_clear();
+            let Some(measured) = measured else { return Ok(Outcome::Interrupted) };
+            tainted.extend(measured.unpinned);
+            samples.push(Sample {
+                rung: place,
+                name: rung.name,
+                adds: rung.adds,
+                threads,
+                oversubscribed,
+                block: Block {
+                    block,
+                    inserts_per_second: measured.inserts_per_second,
+                    queries_per_second: measured.queries_per_second,
+                    recall: measured.recall,
+                },
+                tainted,
+            });
+        }
+    }
+    Ok(Outcome::Complete)
+}
+
+/// Measures the ways to answer queries on a set, block by block, into `samples`.
+fn contend(
+    args: &LadderArgs,
+    machine: &Machine,
+    dataset: &data::Dataset,
+    stop: &AtomicBool,
+    samples: &mut Vec<contest::Sample>,
+) -> Result<Outcome> {
+    let spinner = progress::spinner(format!("{}: the graph", dataset.name()), args.quiet);
+    let ground = contest::Ground::new(dataset, args.config(dataset), stop)?;
+    spinner.finish_and_clear();
+    let Some(ground) = ground else { return Ok(Outcome::Interrupted) };
+    for block in 0..args.blocks {
+        for (kind, threads) in shuffled(args.ways(machine), args.seed, block) {
+            let what =
+                format!("{}: block {}/{}, {kind:?} x{threads}", dataset.name(), block + 1, args.blocks);
+            let spinner = progress::spinner(what, args.quiet);
+            let shape = contest::Shape {
+                dataset,
+                cpus: args.pin.plan(machine, threads),
+                k: args.k,
+                ef: args.ef,
+                window: Duration::from_secs_f64(args.seconds),
+                stop,
+            };
+            let (oversubscribed, noise) = (threads > machine.allowed_cores, Noise::now());
+            let measured = contest::run(&ground, kind, &shape)?;
+            let tainted = Noise::now().since(&noise, oversubscribed);
+            spinner.finish_and_clear();
+            let Some(measured) = measured else { return Ok(Outcome::Interrupted) };
+            let which = (kind, threads, block);
+            samples.push(contest::Sample::of(which, oversubscribed, dataset, args.k, &measured, tainted)?);
+        }
+    }
+    Ok(Outcome::Complete)
+}
+
+/// All of them, in an order of the block's own.
+fn shuffled<T>(mut all: Vec<T>, seed: u64, block: usize) -> Vec<T> {
+    fastrand::Rng::with_seed(seed ^ (block as u64 + 1) << 32).shuffle(&mut all);
+    all
+}
+
+fn described(dataset: &data::Dataset) -> Dataset {
+    Dataset {
+        name: dataset.name().to_owned(),
+        metric: dataset.metric().name().to_owned(),
+        dim: dataset.dim(),
+        rows: dataset.len(),
+        queries: dataset.query_count(),
+        digest: dataset.digest().to_hex().to_string(),
+    }
+}
