@@ -99,7 +99,7 @@ fn at_step<G: Graph>(scene: &Scene, at: usize) -> Result<(bool, bool), Vec<Step>
     }
     let (reached, is_reached) = mpsc::channel();
     let (let_go, open) = mpsc::channel();
-    let outcome = thread::scope(|scope| {
+    let went_on = thread::scope(|scope| {
         let writer = scope.spawn(move || {
             let fault = Fault::Wait(Gate { reached, open });
             armed(Some((at, fault)), || scene.run(index, &mut Scratch::new()))
@@ -119,14 +119,11 @@ fn at_step<G: Graph>(scene: &Scene, at: usize) -> Result<(bool, bool), Vec<Step>
             }
         });
         Ok((searches, writers))
-    });
-    if outcome.is_err() {
-        return outcome;
-    }
+    })?;
     let what = format!("{}, {}, after it was suspended at {at}", G::NAME, scene.name);
     assert_right(index, &oracle, &[], &what);
     assert_whole(index, &what);
-    outcome
+    Ok(went_on)
 }
 
 pub fn a_writer_suspended_at_any_step_holds_up_whom_it_may<G: Graph>() {
