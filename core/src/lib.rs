@@ -16,6 +16,8 @@ pub mod error;
 pub mod graph;
 pub mod hnsw;
 mod mix;
+#[doc(hidden)]
+pub mod planted;
 pub mod segments;
 pub mod sync;
 pub mod vectors;

@@ -1,10 +1,9 @@
 //! Whole indexes under many schedules: few points, short lists, and every access a place where another thread may go on.
 //! `scripts/shuttle` runs this.
-//!
-//! A seed decides what is done and in which order, so a failure is repeated by its seed: `HNSW_SHUTTLE=SEED`. The environment
-//! variable `HNSW_SHUTTLE_SEEDS` asks for more seeds than usual.
 #![cfg(hnsw_shuttle)]
 
+#[path = "models/schedules.rs"]
+mod schedules;
 // Written for the conformance tests, which use more of it than this file.
 #[path = "conformance/support.rs"]
 #[allow(dead_code)]
@@ -14,19 +13,14 @@ use hnsw_core::distance::Metric;
 use hnsw_core::graph::{Graph, NodeId};
 use hnsw_core::hnsw::{Index, IndexConfig, Neighbor};
 use hnsw_core::sync::{Arc, explore, thread};
-use shuttle::scheduler::{PctScheduler, RandomScheduler};
+use schedules::schedules;
+use shuttle::scheduler::RandomScheduler;
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use support::{Oracle, Random, assert_ordered, assert_whole};
 
 const DIM: usize = 2;
-/// Schedules of one seed that switch at random, and that switch at a few places only.
-const RANDOM: usize = 4;
-const FEW_SWITCHES: usize = 4;
-/// The most switches of the latter.
-const SWITCHES: usize = 4;
 
 /// When a node came and went: the reading of the clock before and after each call. Only one system thread is at work, so
 /// readings order calls.
@@ -129,30 +123,11 @@ fn life<G: Graph>(seed: u64) {
     assert_eq!(index.search(&query, all, all).unwrap(), oracle.nearest(&query, all));
 }
 
-/// Both kinds of schedules, of each seed.
-fn schedules<G: Graph + 'static>(strategy: &str) {
-    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let seeds = match number("HNSW_SHUTTLE") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("HNSW_SHUTTLE_SEEDS").unwrap_or(100),
-    };
-    for seed in seeds {
-        let ran = catch_unwind(AssertUnwindSafe(|| {
-            explore(RandomScheduler::new_from_seed(seed, RANDOM), move || life::<G>(seed));
-            explore(PctScheduler::new_from_seed(seed, SWITCHES, FEW_SWITCHES), move || life::<G>(seed));
-        }));
-        if let Err(panic) = ran {
-            eprintln!("\nagain: HNSW_SHUTTLE={seed} scripts/shuttle {strategy}\n");
-            resume_unwind(panic);
-        }
-    }
-}
-
 macro_rules! suite {
     ($(($name:ident, $graph:ty)),+ $(,)?) => {$(
         #[test]
         fn $name() {
-            schedules::<$graph>(stringify!($name));
+            schedules(stringify!($name), 100, life::<$graph>);
         }
     )+};
 }

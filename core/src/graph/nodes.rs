@@ -225,21 +225,23 @@ impl Nodes {
         if self.state(node) != NodeState::Live {
             return false;
         }
-        // Relaxed [removed-set]: `node-tombstone` orders it before the state.
-        self.removed.store(true, Ordering::Relaxed);
+        if !crate::planted!("removal-flag-late") {
+            // Relaxed [removed-set]: `node-tombstone` orders it before the state.
+            self.removed.store(true, Ordering::Relaxed);
+        }
         let level = self.level(node);
         // Release [node-tombstone]: pairs with Acquire [node-state]; the flag, so that whoever has seen the removal finds it
         // set.
         // Relaxed on failure [node-tombstone-lost]: another thread removed it first; nothing is read.
-        self.bytes
-            .get(node.index())
-            .compare_exchange(
-                byte(level, NodeState::Live),
-                byte(level, NodeState::Tombstone),
-                Ordering::Release,
-                Ordering::Relaxed,
-            )
-            .is_ok()
+        let swapped = self.bytes.get(node.index()).compare_exchange(
+            byte(level, NodeState::Live),
+            byte(level, NodeState::Tombstone),
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+        #[cfg(hnsw_planted)]
+        self.removed.store(true, Ordering::Relaxed);
+        swapped.is_ok()
     }
 
     /// False only if no node is a tombstone.

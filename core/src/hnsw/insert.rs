@@ -39,6 +39,7 @@ use crate::distance::Metric;
 use crate::error::InsertError;
 use crate::graph::{At, Edit, Entry, Graph, Level, Link, LinkBuf, NodeId, NodeState, Verdict, View};
 use crate::mix::mix;
+use crate::planted;
 use crate::vectors::Codec;
 use core::ops::{Range, RangeInclusive};
 use std::collections::HashSet;
@@ -151,7 +152,12 @@ impl<G: Graph, C: Codec> Index<G, C> {
         loop {
             let mut edit = self.graph.write(attempt);
             recorder.done(Phase::Wait);
-            write_forward(&mut edit, node, &scratch.forward[..=top as usize], 0);
+            if planted!("entry-before-links") && level > entry.level {
+                edit.raise_entry(Entry { node, level });
+            }
+            if !planted!("publish-before-links") {
+                write_forward(&mut edit, node, &scratch.forward[..=top as usize], 0);
+            }
             edit.publish(node);
             let neighbours = scratch.forward[0].len();
             let parent = (0..neighbours).find(|i| {
@@ -161,6 +167,9 @@ impl<G: Graph, C: Codec> Index<G, C> {
             if parent.is_none() {
                 let nearest = scratch.forward[0][0].node();
                 self.adopt(&mut edit, node, nearest, query, scratch, recorder);
+            }
+            if planted!("publish-before-links") {
+                write_forward(&mut edit, node, &scratch.forward[..=top as usize], 0);
             }
             for l in 0..=top {
                 for i in 0..scratch.forward[l as usize].len() {
@@ -219,7 +228,12 @@ impl<G: Graph, C: Codec> Index<G, C> {
         let mut fitting = 0;
         let Scratch { selection, evaluations, .. } = scratch;
         recorder.done(Phase::Link);
+        #[cfg(hnsw_planted)]
+        let stale = planted!("links-lost-update").then(|| edit.links(at, &mut LinkBuf::new()).to_vec());
         edit.rewrite(at, |links, out| {
+            #[cfg(hnsw_planted)]
+            let links = stale.as_deref().unwrap_or(links);
+            let links = if planted!("links-cleared") { &[] } else { links };
             // Until here: to get at the list. In a second run, what the first one made was lost besides.
             recorder.done(Phase::Wait);
             fitting = addition.fitting(links);

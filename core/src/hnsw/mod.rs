@@ -141,10 +141,22 @@ impl<G: Graph, C: Codec> Index<G, C> {
     /// # Errors
     /// When the node is not live.
     pub fn remove(&self, node: NodeId) -> Result<(), NotFound> {
+        #[cfg(hnsw_planted)]
+        let late = crate::planted!("remove-late") && self.contains(node);
+        #[cfg(hnsw_planted)]
+        let node = match late.then(|| crate::planted::postpone(node.get())) {
+            Some(None) => return Ok(()),
+            Some(Some(earlier)) => NodeId::new(earlier),
+            None => node,
+        };
         let mut attempt = 0;
         loop {
             let mut edit = self.graph.write(attempt);
             if !edit.tombstone(node) {
+                #[cfg(hnsw_planted)]
+                if late || (crate::planted!("remove-twice") && edit.state(node) == NodeState::Tombstone) {
+                    return Ok(());
+                }
                 return Err(NotFound(node));
             }
             if edit.commit().is_ok() {

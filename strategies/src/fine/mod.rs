@@ -67,6 +67,8 @@ impl InPlace for Fine {
         // Bounding the row before the lock is taken keeps the checks out of the copy.
         let row = &self.slots.row(place)[..cap];
         let _held = Held::take(&self.locks.row(place)[0], &self.waits);
+        #[cfg(hnsw_planted)]
+        let _held = (!hnsw_core::planted!("fine-read-unlocked")).then_some(_held);
         copy_list(row, to);
     }
 

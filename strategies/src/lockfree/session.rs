@@ -9,6 +9,7 @@ use core::mem::ManuallyDrop;
 use hnsw_core::graph::{
     At, Edit, Entry, Level, Link, LinkBuf, NodeId, NodeState, Stage, Stamp, Verdict, View,
 };
+use hnsw_core::planted;
 use hnsw_core::sync::epoch::{self, Guard};
 use hnsw_core::sync::{AtomicU32, Ordering, spin_loop, thread};
 
@@ -196,6 +197,9 @@ impl Edit for Write<'_> {
                 Ok(_) => {
                     self.linked += units(new) - units(old);
                     self.retire(old);
+                    if planted!("lockfree-double-retire") {
+                        self.retire(old);
+                    }
                     return Verdict::Replace;
                 }
                 Err(now) => {

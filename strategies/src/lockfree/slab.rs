@@ -41,6 +41,7 @@
 
 use super::blocks::{Blocks, CLASSES, Handle};
 use hnsw_core::graph::GraphConfig;
+use hnsw_core::planted;
 use hnsw_core::sync::epoch::Guard;
 use hnsw_core::sync::{Arc, AtomicU32, AtomicU64, AtomicUsize, CachePadded, Ordering};
 
@@ -281,6 +282,10 @@ impl Slab {
         // blocks were unlinked before they are handed over.
         let records = Handle::from_bits(at.garbage.swap(Handle::EMPTY.bits(), Ordering::Acquire));
         if records == Handle::EMPTY {
+            return;
+        }
+        if planted!("lockfree-no-grace") {
+            slab.recycle(records, shard);
             return;
         }
         let slab = Arc::clone(slab);

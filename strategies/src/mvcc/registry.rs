@@ -22,6 +22,7 @@
 //! # Memory
 //! Chunks of [`CHUNK`] slots, as many as snapshots were ever alive together. Freed with the graph.
 
+use hnsw_core::planted;
 use hnsw_core::sync::{AtomicPtr, AtomicU64, CachePadded, Ordering, fence};
 
 const CHUNK: usize = if cfg!(hnsw_loom) { 2 } else { 8 };
@@ -72,7 +73,7 @@ impl Registry {
             // SeqCst [snapshot-fence]: pairs with SeqCst [vacuum-fence]; the stamp is in the slot before the root is loaded.
             fence(Ordering::SeqCst);
             let (now, root) = load();
-            if now == stamp {
+            if now == stamp || planted!("mvcc-register-once") {
                 return (Ticket(number), root);
             }
             stamp = now;

@@ -24,6 +24,7 @@ use super::lists::Mark;
 use super::registry::Ticket;
 use super::{ListId, Root, Shared};
 use hnsw_core::graph::{At, Entry, Level, Link, LinkBuf, NodeId, NodeState, Stage, View};
+use hnsw_core::planted;
 use hnsw_core::sync::{Arc, epoch};
 
 /// All of the graph as of one commit (contract P7). Cheap to clone; may outlive the graph.
@@ -60,8 +61,13 @@ impl Snapshot {
         self.0.root.stamp
     }
 
+    /// The newest commit that it may see of.
+    fn shown(&self) -> u64 {
+        self.stamp() + u64::from(planted!("mvcc-snapshot-ahead"))
+    }
+
     fn read(&self, id: ListId, buf: &mut LinkBuf) {
-        let (shared, stamp) = (&*self.0.shared, self.stamp());
+        let (shared, stamp) = (&*self.0.shared, self.shown());
         let list = shared.list(id);
         let mut word = list.word();
         if word.stamp() <= stamp && !word.is_writing() {
@@ -88,12 +94,12 @@ impl Snapshot {
     fn mark(&self, node: NodeId) -> Mark {
         let id = ListId::base(node);
         let word = self.0.shared.list(id).word();
-        if word.stamp() <= self.stamp() {
+        if word.stamp() <= self.shown() {
             // Also while the list is being written: the word is still that of the version before.
             return word.mark();
         }
         let guard = epoch::pin();
-        self.0.shared.lists(id).chain(id.number).find(self.stamp(), &guard).map_or(Mark::Unborn, |r| r.mark())
+        self.0.shared.lists(id).chain(id.number).find(self.shown(), &guard).map_or(Mark::Unborn, |r| r.mark())
     }
 }
 

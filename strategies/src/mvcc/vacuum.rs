@@ -23,6 +23,7 @@
 
 use super::version::Version;
 use super::{ListId, Shared};
+use hnsw_core::planted;
 use hnsw_core::sync::epoch::{Guard, Shared as Pointer};
 use hnsw_core::sync::{Arc, AtomicUsize, Ordering};
 
@@ -127,7 +128,7 @@ impl Vacuum {
     fn place(&mut self, kept: Kept, live: &[u64], shared: &Shared, guard: &Guard) {
         let from = kept.version().record().from();
         let holder = live[live.partition_point(|&stamp| stamp < from)..].first();
-        match holder.filter(|&&stamp| stamp < kept.until) {
+        match holder.filter(|&&stamp| stamp < kept.until && !planted!("mvcc-vacuum-blind")) {
             Some(&stamp) => match self.held.iter_mut().find(|(holder, _)| *holder == stamp) {
                 Some((_, records)) => records.push(kept),
                 None => self.held.push((stamp, vec![kept])),

@@ -1,6 +1,7 @@
 //! One list: how it is read while it changes, and how it is changed while it is read.
 
 use hnsw_core::graph::{Link, LinkBuf};
+use hnsw_core::planted;
 use hnsw_core::sync::{AtomicU32, Ordering, fence};
 
 /// An empty slot.
@@ -31,6 +32,10 @@ pub(super) fn read_locked(row: &[AtomicU32], to: &mut LinkBuf) {
 /// So no anchor moves, unless one was taken away.
 pub(super) fn arrange(now: &[Link], out: &[Link], next: &mut LinkBuf) {
     next.copy_from(out);
+    if planted!("slots-anchors-last") {
+        next.reverse();
+        return;
+    }
     let rest = out.strip_prefix(now);
     if rest.is_some_and(|rest| rest.iter().all(|link| !link.is_anchor())) {
         // Nothing but appended.

@@ -130,6 +130,23 @@ fn an_edit_of_what_another_changed_is_refused_whole() {
     }
 }
 
+/// Named after the bug: a removal under way was in the list of its node before it was a tombstone. A second removal was told
+/// that the node is gone, and after that searches still returned it.
+#[test]
+fn a_removal_that_one_is_told_of_is_seen_by_all() {
+    let graph = graph(4, 10);
+    let mut session = graph.write(0);
+    assert!(session.tombstone(node(3)));
+    let mut pauses = 0;
+    let look = || {
+        pauses += 1;
+        let gone = !graph.write(0).tombstone(node(3));
+        assert_eq!(gone, graph.read().state(node(3)) == NodeState::Tombstone);
+    };
+    session.commit_pausing(look).unwrap();
+    assert_eq!((pauses, graph.read().state(node(3))), (1, NodeState::Tombstone));
+}
+
 #[test]
 fn an_edit_that_was_refused_often_gets_through() {
     let graph = graph(4, 10);
