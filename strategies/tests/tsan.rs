@@ -3,7 +3,7 @@
 //! they run what it plants, which must be reported.
 //!
 //! It has no test harness and no scopes, because the standard library is not instrumented for ThreadSanitizer, and its own
-//! synchronisation would be reported as races. For the same reason batches are made by the main thread, which is one of the pool's:
+//! synchronisation would be reported as races (`scripts/tsan` lists the exceptions). For the same reason batches are made by the main thread, which is one of the pool's:
 //! no other can wait for the pool without a lock of the standard library.
 
 use hnsw_core::distance::Metric;
@@ -100,7 +100,7 @@ fn work<G: Graph>(index: &Index<G>, thread: u64, freeze: Freeze<G>) -> Done {
             let first = frozen(&query);
             done.check(&first, "snapshot");
             if held.len() == HELD {
-                held.remove(0);
+                drop(held.remove(0));
             }
             held.push((frozen, query, first));
         }
@@ -130,8 +130,7 @@ fn check<G: Graph>(freeze: Freeze<G>) {
     let leaked = Box::into_raw(index);
     // SAFETY: it comes from a box, which is taken back when all threads have ended.
     let index: &'static Index<G> = unsafe { &*leaked };
-    // What is made once in the process, such as the collector of epochs, is made before any thread can race for it: `Once` is
-    // of the standard library.
+    // As in `main`: what is made at the first use, be it of the strategy, is made before the threads start.
     index
         .insert(&vector(THREADS * INSERTS + BATCHES * ROWS))
         .expect("there is room, and the vector is sound");
@@ -176,7 +175,11 @@ fn use_after_free() {
 /// Loses memory: what LeakSanitizer must report. Many pieces on a thread of their own, so that no stale copy of their
 /// addresses on a stack or in a register hides all of them.
 fn leak() {
-    let lose = || (0..100_u64).for_each(|number| drop(black_box(Box::into_raw(Box::new([number; 8])))));
+    let lose = || {
+        (0..100_u64).for_each(|number| {
+            black_box(Box::into_raw(Box::new([number; 8])));
+        })
+    };
     thread::spawn(lose).join().expect("it only allocates");
 }
 
@@ -204,6 +207,9 @@ fn main() {
         Some("leak") => leak(),
         Some("list") => checks().iter().for_each(|(name, _)| println!("{name}")),
         wanted => {
+            // What is made once in the process, such as the collector of epochs, is made before any thread can race for it: `Once`
+            // is of the standard library.
+            drop(hnsw_core::sync::epoch::pin());
             let pool = rayon::ThreadPoolBuilder::new().num_threads(POOL).use_current_thread();
             pool.build_global().expect("nothing has made the pool yet");
             let checks = checks();
