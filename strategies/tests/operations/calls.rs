@@ -119,7 +119,8 @@ impl<G: Graph> Run<G> {
                 self.insert_batch(&rows, false);
             }
             5 => {
-                let few = bytes.points(1 + usize::from(bytes.next() % 5));
+                let count = 1 + usize::from(bytes.next() % 5);
+                let few = bytes.points(count);
                 let rows: Vec<f32> = few.iter().copied().cycle().take(LONG * DIM).collect();
                 let whole = bytes.next() % 2 == 0;
                 self.insert_batch(&rows, whole);
@@ -132,8 +133,8 @@ impl<G: Graph> Run<G> {
             }
             8..10 => self.search(&bytes.point(), usize::from(bytes.next()), usize::from(bytes.next())),
             10 => {
-                let count = 1 + usize::from(bytes.next() % 40);
-                self.search_batch(&bytes.points(count), 1 + usize::from(bytes.next() % 20));
+                let (count, k) = (1 + usize::from(bytes.next() % 40), 1 + usize::from(bytes.next() % 20));
+                self.search_batch(&bytes.points(count), k);
             }
             11 => {
                 let frozen = freeze(&self.index);
