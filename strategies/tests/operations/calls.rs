@@ -9,9 +9,9 @@ use std::ops::ControlFlow;
 
 const DIM: usize = 3;
 /// Rows that a batch repeats its points to, so that some batches are longer than what is inserted one by one.
-const LONG: usize = 300;
+const LONG: usize = 280;
 /// The most nodes of a sequence: it must not take long.
-const MAX_NODES: usize = 1_200;
+const MAX_NODES: usize = 500;
 
 /// Bytes, one after the other; zeros after the last.
 struct Bytes<'a>(&'a [u8]);
