@@ -24,6 +24,7 @@ use crate::verify::{self, VerifyArgs};
 use crate::{output, progress};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,6 +97,19 @@ pub fn main() -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What [`main`] would say of this command line, program name first, if it does not parse. Runs nothing.
+///
+/// # Errors
+/// One line that says what is wrong.
+pub fn check(arguments: impl IntoIterator<Item = OsString>) -> core::result::Result<(), String> {
+    match Cli::try_parse_from(arguments) {
+        Err(error) if error.use_stderr() && error.kind() != MISSING_COMMAND => {
+            Err(one_line(&error.to_string()))
+        }
+        _ => Ok(()),
     }
 }
 
