@@ -156,15 +156,13 @@ impl LadderArgs {
         distinct(self.threads.clone().unwrap_or_else(usual))
     }
 
-    /// The ways to answer queries that `--queue` compares, with their thread counts. A team of one is there in any case, with one
-    /// candidate at a time: it computes no distance in vain.
+    /// The ways to answer queries that `--queue` compares, with their thread counts. A thread alone and a team of one are there in any
+    /// case: others are compared with them.
     pub(super) fn ways(&self, machine: &Machine) -> Vec<(Kind, usize)> {
         let mut ways = vec![(Kind::Alone, 1), (Kind::Shared { pops: 1 }, 1)];
         for threads in self.thread_counts(machine) {
             ways.push((Kind::Alone, threads));
-            if threads > 1 {
-                ways.extend(self.pops.iter().map(|&pops| (Kind::Shared { pops }, threads)));
-            }
+            ways.extend(self.pops.iter().map(|&pops| (Kind::Shared { pops }, threads)));
         }
         distinct(ways)
     }

@@ -240,7 +240,6 @@ pub(super) struct Sample {
     pub(super) oversubscribed: bool,
     pub(super) block: WayBlock,
     pub(super) faults: usize,
-    pub(super) tainted: Vec<String>,
 }
 
 impl Sample {
@@ -270,9 +269,9 @@ impl Sample {
                 p99_us: op.latency_us.p99,
                 recall,
                 distances_per_query: measured.distances_per_query,
+                tainted,
             },
             faults: faults(&measured.answers),
-            tainted,
         })
     }
 }
@@ -295,9 +294,6 @@ pub(super) fn ways(samples: &[Sample]) -> Vec<Way> {
         let spread = |of: fn(&WayBlock) -> f64| Spread::of(by_block(*key, of).into_values());
         let mut blocks: Vec<WayBlock> = samples.iter().map(|sample| sample.block.clone()).collect();
         blocks.sort_by_key(|block| block.block);
-        let mut tainted: Vec<String> = samples.iter().flat_map(|sample| &sample.tainted).cloned().collect();
-        tainted.sort_unstable();
-        tainted.dedup();
         let (kind, threads) = *key;
         Way {
             pops: match kind {
@@ -316,7 +312,6 @@ pub(super) fn ways(samples: &[Sample]) -> Vec<Way> {
             x_distances: beside(*key, (Kind::Shared { pops: 1 }, 1), |block| block.distances_per_query),
             faulty_answers: samples.iter().map(|sample| sample.faults).sum(),
             blocks,
-            tainted,
         }
     };
     gathered.iter().map(way).collect()

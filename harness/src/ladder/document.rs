@@ -144,8 +144,6 @@ pub struct Point {
     pub recall: Spread,
     /// What was measured, block by block.
     pub blocks: Vec<Block>,
-    /// Why not to trust the rates; empty if nothing is known against them.
-    pub tainted: Vec<String>,
 }
 
 /// Operations per second over blocks, and beside others in the same block.
@@ -174,6 +172,8 @@ pub struct Block {
     pub queries_per_second: f64,
     /// Mean recall@k.
     pub recall: f64,
+    /// Why not to trust the rates; empty if nothing is known against them.
+    pub tainted: Vec<String>,
 }
 
 /// A way to answer queries, at one thread count.
@@ -206,8 +206,6 @@ pub struct Way {
     pub faulty_answers: usize,
     /// What was measured, block by block.
     pub blocks: Vec<WayBlock>,
-    /// Why not to trust the rates; empty if nothing is known against them.
-    pub tainted: Vec<String>,
 }
 
 /// One block of a way.
@@ -226,6 +224,8 @@ pub struct WayBlock {
     pub recall: f64,
     /// Distances that all threads together computed for a query.
     pub distances_per_query: f64,
+    /// Why not to trust the rates; empty if nothing is known against them.
+    pub tainted: Vec<String>,
 }
 
 /// A block of a rung at a thread count, before it is put together with others.
@@ -238,7 +238,6 @@ pub(super) struct Sample {
     pub(super) threads: usize,
     pub(super) oversubscribed: bool,
     pub(super) block: Block,
-    pub(super) tainted: Vec<String>,
 }
 
 /// Puts samples together, by rung and then by thread count.
@@ -267,9 +266,6 @@ pub(super) fn points(samples: &[Sample]) -> Vec<Point> {
     let point = |(key, samples): (&(usize, usize), &Vec<&Sample>)| {
         let mut blocks: Vec<Block> = samples.iter().map(|sample| sample.block.clone()).collect();
         blocks.sort_by_key(|block| block.block);
-        let mut tainted: Vec<String> = samples.iter().flat_map(|sample| &sample.tainted).cloned().collect();
-        tainted.sort_unstable();
-        tainted.dedup();
         Point {
             rung: samples[0].name.to_owned(),
             adds: samples[0].adds.to_owned(),
@@ -279,7 +275,6 @@ pub(super) fn points(samples: &[Sample]) -> Vec<Point> {
             queries: rate(*key, |block| block.queries_per_second),
             recall: Spread::of(blocks.iter().map(|block| block.recall)),
             blocks,
-            tainted,
         }
     };
     gathered.iter().map(point).collect()

@@ -181,8 +181,8 @@ fn climb(
                     inserts_per_second: measured.inserts_per_second,
                     queries_per_second: measured.queries_per_second,
                     recall: measured.recall,
+                    tainted,
                 },
-                tainted,
             });
         }
     }

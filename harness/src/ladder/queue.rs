@@ -297,7 +297,7 @@ impl<'a, V: View> Worker<'a, V> {
             links: LinkBuf::new(),
             fresh: Vec::with_capacity(LinkBuf::CAPACITY),
             rows: Vec::with_capacity(LinkBuf::CAPACITY),
-            distances: vec![0.0; LinkBuf::CAPACITY],
+            distances: Vec::with_capacity(LinkBuf::CAPACITY),
             run: Vec::new(),
             batch: Vec::new(),
             marked: Vec::new(),
@@ -379,6 +379,7 @@ impl<'a, V: View> Worker<'a, V> {
             let links = self.view.links(At::new(NodeId::new(at.node), level), &mut self.links);
             self.fresh.clear();
             self.fresh.extend(links.iter().map(|link| link.node().get()));
+            self.fresh.iter().for_each(|node| fetch(self.vectors, *node));
             self.compare();
             let found = self.fresh.iter().zip(&self.distances);
             match found.map(|(node, distance)| Near { distance: *distance, node: *node }).min() {
@@ -397,27 +398,34 @@ impl<'a, V: View> Worker<'a, V> {
             if taken == 0 && !self.team.wait_for_work() {
                 return;
             }
-            for at in 0..taken {
-                if let Some(next) = self.batch.get(at + 1) {
-                    self.view.prefetch(At::base(NodeId::new(next.node)), Stage::Near);
-                }
-                self.expand(self.batch[at]);
-            }
+            self.expand();
         }
     }
 
-    /// Compares the neighbours of a candidate that no one has met, and keeps those that are near enough.
-    fn expand(&mut self, candidate: Near) {
+    /// Compares those neighbours of the taken candidates that no one has met, and keeps what is near enough. Rows of the first are on
+    /// their way while the lists of the others are read.
+    fn expand(&mut self) {
         // Relaxed: the bound only ever falls, so an old one lets too many through, and the pool refuses them.
         let bound = f32::from_bits(self.team.bound.load(Ordering::Relaxed));
-        if candidate.distance > bound {
-            // It has fallen out of the pool since it was taken.
-            return;
-        }
-        let met = &self.team.met[self.turns % 2];
-        let links = self.view.links(At::base(NodeId::new(candidate.node)), &mut self.links);
+        let met = self.met();
         self.fresh.clear();
-        self.fresh.extend(links.iter().map(|link| link.node().get()).filter(|node| met.insert(*node)));
+        for candidate in &self.batch {
+            self.view.prefetch(At::base(NodeId::new(candidate.node)), Stage::Near);
+        }
+        for candidate in &self.batch {
+            // Else it has fallen out of the pool since it was taken.
+            if candidate.distance <= bound {
+                let (links, before) = (
+                    self.view.links(At::base(NodeId::new(candidate.node)), &mut self.links),
+                    self.fresh.len(),
+                );
+                self.fresh
+                    .extend(links.iter().map(|link| link.node().get()).filter(|node| met.insert(*node)));
+                for node in &self.fresh[before..] {
+                    fetch(self.vectors, *node);
+                }
+            }
+        }
         self.marked.extend_from_slice(&self.fresh);
         self.compare();
         let found = self.fresh.iter().zip(&self.distances);
@@ -429,14 +437,11 @@ impl<'a, V: View> Worker<'a, V> {
     fn compare(&mut self) {
         let codec = self.vectors.codec();
         self.rows.clear();
-        for node in &self.fresh {
-            let row = self.vectors.row(NodeId::new(*node));
-            (0..codec.lines()).for_each(|line| prefetch(row.wrapping_add(line).cast()));
-            self.rows.push(row);
-        }
+        self.rows.extend(self.fresh.iter().map(|node| self.vectors.row(NodeId::new(*node))));
+        self.distances.resize(self.rows.len(), 0.0);
         self.evaluations += self.fresh.len() as u64;
         // SAFETY: the nodes came from the view, so their rows are written and constant (the promise to `new`); the query was prepared by
-        // this codec; there are no more rows than a list has links.
+        // this codec; there are as many places as rows.
         unsafe { codec.distances(&self.query, &self.rows, &mut self.distances) };
     }
 
@@ -451,6 +456,12 @@ impl<'a, V: View> Worker<'a, V> {
         self.marked.clear();
         self.turns += 1;
     }
+}
+
+/// Asks for the row of a node.
+fn fetch(vectors: &Vectors<F32>, node: u32) {
+    let row = vectors.row(NodeId::new(node));
+    (0..vectors.codec().lines()).for_each(|line| prefetch(row.wrapping_add(line).cast()));
 }
 
 #[cfg(test)]

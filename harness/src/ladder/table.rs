@@ -38,7 +38,7 @@ pub(super) fn print(document: &Document, out: &mut dyn Write) -> io::Result<()> 
     writeln!(
         out,
         "\nx before: beside the rung before it; x first: beside the first; both at the same thread count, medians of ratios within a block (least-most).\n\
-         Rates are medians over {} blocks. asked: told when this project began, not measured; nothing is known of its machine, parameters and recall.",
+         Rates are medians over {} blocks (fewer if it was stopped). asked: told when this project began, not measured; nothing is known of its machine, parameters and recall.",
         document.config.blocks
     )?;
     let mut told: Vec<&str> = Vec::new();
@@ -52,8 +52,9 @@ pub(super) fn print(document: &Document, out: &mut dyn Write) -> io::Result<()> 
     if points().any(|point| point.oversubscribed) {
         writeln!(out, "* more threads than this process may use CPUs")?;
     }
-    for point in points().filter(|point| !point.tainted.is_empty()) {
-        writeln!(out, "! {} x{}: {}", point.rung, point.threads, point.tainted.join("; "))?;
+    for point in points() {
+        let reasons = point.blocks.iter().map(|block| &block.tainted[..]);
+        distrust(&format!("{} x{}", point.rung, point.threads), reasons, out)?;
     }
     Ok(())
 }
@@ -96,12 +97,28 @@ fn cells(point: &Point) -> Vec<Cell> {
     cells.extend(rate(&point.inserts));
     cells.extend(rate(&point.queries));
     cells.push(format!("{:.3}", point.recall.median));
-    cells.push(flags(point.oversubscribed, &point.tainted));
+    cells.push(flags(point.oversubscribed, point.blocks.iter().any(|block| !block.tainted.is_empty())));
     cells.into_iter().map(Cell::new).collect()
 }
 
-fn flags(oversubscribed: bool, tainted: &[String]) -> String {
-    let flags = [(oversubscribed, "*"), (!tainted.is_empty(), "!")];
+/// Says why not to trust a point: in how many of its blocks, and what for in the first of them.
+fn distrust<'a>(
+    what: &str,
+    blocks: impl ExactSizeIterator<Item = &'a [String]>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let all = blocks.len();
+    let tainted: Vec<&[String]> = blocks.filter(|reasons| !reasons.is_empty()).collect();
+    match tainted.first() {
+        None => Ok(()),
+        Some(first) => {
+            writeln!(out, "! {what}, {} of {all} blocks; the first: {}", tainted.len(), first.join("; "))
+        }
+    }
+}
+
+fn flags(oversubscribed: bool, tainted: bool) -> String {
+    let flags = [(oversubscribed, "*"), (tainted, "!")];
     flags.into_iter().filter_map(|(is, flag)| is.then_some(flag)).collect()
 }
 
@@ -191,8 +208,9 @@ fn print_queue(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     if ways().any(|way| way.oversubscribed) {
         writeln!(out, "* more threads than this process may use CPUs")?;
     }
-    for way in ways().filter(|way| !way.tainted.is_empty()) {
-        writeln!(out, "! {} x{}: {}", work_on(way), way.threads, way.tainted.join("; "))?;
+    for way in ways() {
+        let reasons = way.blocks.iter().map(|block| &block.tainted[..]);
+        distrust(&format!("{} x{}", work_on(way), way.threads), reasons, out)?;
     }
     Ok(())
 }
@@ -214,7 +232,7 @@ fn queue_cells(way: &Way) -> Vec<Cell> {
         format!("{:.4}", way.recall.median),
         grouped(way.distances_per_query.median.round()),
         ratio(&way.x_distances),
-        flags(way.oversubscribed, &way.tainted),
+        flags(way.oversubscribed, way.blocks.iter().any(|block| !block.tainted.is_empty())),
     ];
     cells.into_iter().map(Cell::new).collect()
 }
