@@ -215,8 +215,8 @@ fn results(text: &[u8]) {
     assert!(problems.iter().all(|problem| !problem.is_empty()));
     let summary = Summary::of(&document);
     let workloads = summary.workloads();
-    assert!(!report::tables(&document, &summary, &workloads, false).is_empty());
-    assert!(!report::tax(&document, &summary, true).is_empty());
+    assert!(!report::tables(&document, &summary, &workloads, None, false).is_empty());
+    assert!(!report::tax(&document, &summary, None, true).is_empty());
     assert!(!report::csv(&summary, &workloads).expect("it is written to memory").is_empty());
     for figure in plot::figures(&document).expect("they are drawn in memory") {
         assert!(figure.svg.contains("</svg>"), "{}", figure.name);
