@@ -72,7 +72,7 @@ class Lab:
     def rows(self, run, rows, threads, window):
         self.run_facts = run
         # A strategy without any parallelism is measured at one thread, whatever was asked.
-        rows = [converted(row) for row in rows if row["threads"] == threads]
+        rows = [converted(row) for row in last_attempts(rows) if row["threads"] == threads]
         for row in rows:
             row["visit_other_cores"] = window.other_cores
         return rows
@@ -127,6 +127,12 @@ def row_bytes(row):
     whole = memory.get("vectors_bytes", 0) / live
     # The other half is read by re-ranking.
     return round(whole / 2 if row.get("codec") == "split" else whole) or None
+
+
+def last_attempts(rows):
+    """Of a trial that was repeated because something disturbed it, the last one: peers have one row each, too."""
+    key = ("strategy", "codec", "workload", "threads", "ef", "block")
+    return list({tuple(row.get(name) for name in key): row for row in rows}.values())
 
 
 def converted(row):

@@ -132,12 +132,11 @@ fn solve(mut matrix: [[f64; 3]; 3], mut right: [f64; 3], free: [bool; 3]) -> Opt
         }
         matrix.swap(column, pivot);
         right.swap(column, pivot);
+        let (pivot, pivot_right) = (matrix[column], right[column]);
         for row in (0..3).filter(|&row| row != column) {
-            let factor = matrix[row][column] / matrix[column][column];
-            for at in 0..3 {
-                matrix[row][at] -= factor * matrix[column][at];
-            }
-            right[row] -= factor * right[column];
+            let factor = matrix[row][column] / pivot[column];
+            matrix[row].iter_mut().zip(pivot).for_each(|(entry, above)| *entry -= factor * above);
+            right[row] -= factor * pivot_right;
         }
     }
     Some([0, 1, 2].map(|at| right[at] / matrix[at][at] / units[at]))

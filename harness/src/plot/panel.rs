@@ -18,7 +18,9 @@ const NAME_PITCH: i32 = 28;
 pub(super) enum Stroke {
     /// Measured: a solid line with a mark at each point.
     Measured,
-    /// A level to compare with: dashed, without marks.
+    /// A law within what was measured: a thin solid line without marks.
+    Fitted,
+    /// A level to compare with, or a law beyond what was measured: dashed, without marks.
     Reference,
 }
 
@@ -107,6 +109,9 @@ impl Panel {
                     chart.draw_series(LineSeries::new(places, line.colour.stroke_width(4)))?;
                 }
                 Stroke::Measured => {}
+                Stroke::Fitted => {
+                    chart.draw_series(LineSeries::new(places, line.colour.stroke_width(2)))?;
+                }
                 Stroke::Reference => {
                     chart.draw_series(DashedLineSeries::new(places, 14, 9, line.colour.stroke_width(3)))?;
                 }

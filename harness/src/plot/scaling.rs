@@ -7,6 +7,7 @@ use super::panel::{Line, Mark, Panel, Stroke};
 use super::style::{FAINT_INK, HEADING, canvas, heading, strategy_colour};
 use super::{Figure, data_set, file_name};
 use crate::record::Document;
+use crate::report::scaling::fit_of;
 use crate::stats::{Estimate, Interval};
 use crate::summary::{BASELINE, Point, Summary};
 
@@ -29,19 +30,46 @@ pub(super) fn figure(document: &Document, summary: &Summary, workload: &str) -> 
         explanation +=
             &format!(", hollow: more threads than the {} allowed CPUs", document.run.allowed_cpus.len());
     }
+    let fitted = fitted(&points, summary.seed());
+    if !fitted.is_empty() {
+        explanation += ", thin: Universal Scalability Law, dashed beyond what was measured";
+    }
     let svg = canvas(SIZE, |area| {
         heading(area, &title, &explanation)?;
         let (_, body) = area.split_vertically(HEADING);
         let (left, right) = body.split_horizontally(1_030);
         let (above, below) = right.split_vertically((SIZE.1 - HEADING) / 2);
-        throughput(&points).draw(&left)?;
+        throughput(&points, fitted).draw(&left)?;
         speed_up(summary, &points).draw(&above)?;
         efficiency(summary, &points).draw(&below)
     })?;
     Ok(Figure { name: format!("scaling-{}", file_name(workload)), svg })
 }
 
-fn throughput(points: &[&Point]) -> Panel {
+/// How far beyond the measured thread counts a law is drawn.
+const BEYOND: f64 = 2.0;
+
+/// Steps of a curve, of which each is the same ratio of threads.
+const STEPS: i32 = 24;
+
+/// The law of each strategy that has one: solid as far as it was measured, then dashed.
+fn fitted(points: &[&Point], seed: u64) -> Vec<Line> {
+    let mut strategies: Vec<&str> = points.iter().map(|point| point.strategy.as_str()).collect();
+    strategies.dedup();
+    let curves = strategies.into_iter().filter_map(|strategy| {
+        let fit = fit_of(points, strategy, seed).ok()?;
+        let (first, last) = (*fit.counts.first()? as f64, *fit.counts.last()? as f64);
+        let curve = |stroke: Stroke, from: f64, to: f64| {
+            let at = |step: i32| from * (to / from).powf(f64::from(step) / f64::from(STEPS));
+            let marks = (0..=STEPS).map(|step| Mark::at(at(step), fit.usl.rate(at(step)))).collect();
+            Line { name: None, colour: strategy_colour(strategy), stroke, marks }
+        };
+        Some([curve(Stroke::Fitted, first, last), curve(Stroke::Reference, last, BEYOND * last)])
+    });
+    curves.flatten().collect()
+}
+
+fn throughput(points: &[&Point], fitted: Vec<Line>) -> Panel {
     let mut lines = measured(points, |point| Some(point.throughput));
     let best = one_thread(points).map(|point| point.throughput.median).fold(0.0, f64::max);
     lines.extend(ideal(points, |threads| best * threads));
@@ -55,7 +83,17 @@ fn throughput(points: &[&Point]) -> Panel {
             lines.push(line);
         }
     }
-    panel("Operations per second", points, lines)
+    let beyond = fitted.iter().flat_map(|line| &line.marks).map(|mark| mark.x.round() as usize).max();
+    lines.extend(fitted);
+    let mut panel = panel("Operations per second", points, lines);
+    if let Some(beyond) = beyond {
+        let mut threads = thread_counts(points);
+        threads.push(beyond);
+        threads.sort_unstable();
+        threads.dedup();
+        panel.x = Axis::threads(&threads);
+    }
+    panel
 }
 
 fn speed_up(summary: &Summary, points: &[&Point]) -> Panel {

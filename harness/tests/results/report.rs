@@ -239,7 +239,7 @@ fn tax_is_what_each_thread_loses_against_the_baseline_in_the_same_block() {
 }
 
 /// Rates of `fine` and `lockfree` that follow known laws up to `most` threads, in so many blocks.
-fn scaling(counts: &[usize], blocks: usize) -> Document {
+pub fn scaling(counts: &[usize], blocks: usize) -> Document {
     let mut document = sample();
     let first = |strategy: &str| {
         let is = |row: &&Row| row.strategy == strategy && row.workload == "build" && row.threads == 1;
