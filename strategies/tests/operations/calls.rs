@@ -122,7 +122,7 @@ impl<G: Graph> Run<G> {
                 let count = 1 + usize::from(bytes.next() % 5);
                 let few = bytes.points(count);
                 let rows: Vec<f32> = few.iter().copied().cycle().take(LONG * DIM).collect();
-                let whole = bytes.next() % 2 == 0;
+                let whole = bytes.next().is_multiple_of(2);
                 self.insert_batch(&rows, whole);
             }
             6..8 => {
