@@ -114,16 +114,9 @@ pub struct Comparison {
 /// Runs the command.
 ///
 /// # Errors
-/// Flags out of range, a standard output that cannot be written. That files cannot be read or compared is no error of this kind: it
-/// is exit code 2.
+/// A standard output that cannot be written. That flags do not suit, or files cannot be read or compared, is no error of this kind:
+/// it is exit code 2, since 1 has a meaning.
 pub fn run(args: &CompareArgs) -> Result<ExitCode> {
-    let percent = args.min_effect.unwrap_or(DEFAULT_EFFECT);
-    ensure!(
-        (0.0..=1000.0).contains(&percent),
-        "--min-effect is {percent}; it must be from 0 to 1000 percent"
-    );
-    let loss = args.recall_loss;
-    ensure!((0.0..=1.0).contains(&loss), "--recall-loss is {loss}; it must be from 0 to 1");
     match comparison(args) {
         Ok(comparison) => {
             let text = match args.json {
