@@ -85,7 +85,7 @@ fn sound(point: &Point) {
     assert_eq!(point.faults(), [""; 0]);
     let kinds = [&point.search, &point.insert];
     let done: u64 = kinds.into_iter().flatten().map(|timed| timed.count).sum();
-    assert!(done > 0 && done <= point.offered && point.backlog < point.offered, "{point:?}");
+    assert!(done > 0 && done <= point.offered && point.backlog <= point.offered, "{point:?}");
     if !point.saturated {
         assert_eq!(done, point.offered);
         assert!(point.backlog as f64 <= (0.01 * point.offered as f64).max(point.threads as f64) + 1.0);
@@ -160,10 +160,10 @@ fn windows_with_inserts_end_before_the_rows_do() {
         sound(point);
         // The 300 rows that are left are half of the operations of 0.15 seconds.
         assert!((0.1..0.2).contains(&point.seconds), "{point:?}");
-        let inserts = point.insert.as_ref().unwrap().count;
+        let inserts = point.insert.as_ref().map_or(0, |timed| timed.count);
         assert!(inserts <= 300 && (point.saturated || inserts == 300), "{point:?}");
         assert!(point.recall_at_k > 0.9, "{point:?}");
-        assert!(point.closed.as_ref().unwrap().insert.is_some());
+        assert!(point.closed.as_ref().unwrap().per_second > 0.0);
     }
 }
 
