@@ -210,8 +210,9 @@ fn first_of(set: &Dataset, rows: Option<usize>, queries: usize) -> Result<Datase
         return Ok(set.clone());
     }
     let dim = set.dim();
+    let name = if rows < set.len() { format!("{}-{rows}", set.name()) } else { set.name().to_owned() };
     Dataset::new(
-        format!("{}-{rows}", set.name()),
+        name,
         set.metric(),
         dim,
         set.base()[..rows * dim].to_vec(),

@@ -29,10 +29,12 @@ pub(super) enum Make {
     /// A call for each insert and each search.
     Calls(fn(IndexConfig) -> Result<Box<dyn Called>, ConfigError>),
     /// The rows and the queries are split into as many parts as there are threads, and each thread makes a call for its part.
-    Parts(fn(IndexConfig, &[f32]) -> Result<Box<dyn Batched>, ConfigError>),
+    Parts(MakeBatched),
     /// One call for all; threads take work from each other.
-    Stealing(fn(IndexConfig, &[f32]) -> Result<Box<dyn Batched>, ConfigError>),
+    Stealing(MakeBatched),
 }
+
+type MakeBatched = fn(IndexConfig, &[f32]) -> Result<Box<dyn Batched>, ConfigError>;
 
 /// All rungs, from the ground up.
 pub(super) static RUNGS: [Rung; 8] = [

@@ -291,7 +291,10 @@ fn the_queue_is_measured_beside_a_query_for_each_thread() {
     let ways = &document.sets[0].queue;
     let names: Vec<_> = ways.iter().map(|way| (way.pops, way.threads)).collect();
     let [one, four] = [Some(1), Some(4)];
-    assert_eq!(names, [(None, 1), (None, 2), (None, 4), (one, 1), (one, 2), (one, 4), (four, 2), (four, 4)]);
+    assert_eq!(
+        names,
+        [(None, 1), (None, 2), (None, 4), (one, 1), (one, 2), (one, 4), (four, 1), (four, 2), (four, 4)]
+    );
     assert!(document.sets[0].points.is_empty() && document.config.rungs.is_empty());
     for way in ways {
         assert!(way.recall.least > 0.9 && way.blocks.len() == 2 && way.faulty_answers == 0, "{way:?}");
