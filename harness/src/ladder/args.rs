@@ -14,7 +14,7 @@ use super::contest::Kind;
 use super::rungs::{self, Rung};
 use crate::data::generate::{SEED_WORKLOAD, Shape, uniform};
 use crate::data::{Dataset, LoadOptions, TruthCache, TruthSource, embedded, load};
-use crate::machine::{Machine, Placement};
+use crate::machine::{Machine, PlaceArgs};
 use crate::progress;
 use crate::sweep::{MAX_BLOCKS, check_threads, distinct};
 
@@ -85,9 +85,9 @@ pub struct LadderArgs {
     /// Seed of levels, orders and generated data
     #[arg(long, value_name = "SEED", default_value_t = 42)]
     pub seed: u64,
-    /// Where workers run
-    #[arg(long, value_name = "POLICY", default_value = "compact")]
-    pub pin: Placement,
+    /// Where threads and memory go.
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// Also write what was measured to this file
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::limit::Spread;
-use crate::machine::{BuildInfo, Machine, Placement};
+use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
 use crate::stats;
 
 /// The version of the form of [`Document`].
@@ -55,6 +55,11 @@ pub struct Config {
     pub seed: u64,
     /// How threads were placed.
     pub pin: Placement,
+    /// The CPU of each thread, for the most that a trial has; fewer threads have the first of them. Null where threads are not
+    /// pinned.
+    pub placement: Option<Vec<Seat>>,
+    /// Where memory came from.
+    pub memory_policy: MemoryInForce,
 }
 
 /// Figures that this project was given when it began. No one says on which machine they were taken, with which parameters, or at which recall.

@@ -33,7 +33,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::data::{self, TruthCache};
-use crate::machine::{Machine, Noise, build_info};
+use crate::machine::{Machine, MemoryInForce, Noise, build_info};
 use crate::sweep::{Outcome, sample};
 use crate::{output, progress};
 use document::Sample;
@@ -60,7 +60,8 @@ fn run_with(
         // Before the time is spent.
         output::check_place(path).with_context(|| unwritable(path))?;
     }
-    let (document, outcome) = measure(args, machine, cache, stop)?;
+    let memory = args.place.settle(&machine)?;
+    let (document, outcome) = measure(args, machine, memory, cache, stop)?;
     if document.sets.is_empty() {
         eprintln!("stopped before the first rung was measured; nothing was written");
         return Ok(outcome);
@@ -82,6 +83,7 @@ fn run_with(
 fn measure(
     args: &LadderArgs,
     machine: Machine,
+    memory: MemoryInForce,
     cache: Option<&TruthCache>,
     stop: &AtomicBool,
 ) -> Result<(Document, Outcome)> {
@@ -109,6 +111,7 @@ fn measure(
             break;
         }
     }
+    let placement = args.place.pin.seats(&machine, threads.iter().copied().max().unwrap_or(1));
     let document = Document {
         schema_version: SCHEMA_VERSION,
         machine,
@@ -128,7 +131,9 @@ fn measure(
             seconds: args.seconds,
             blocks: args.blocks,
             seed: args.seed,
-            pin: args.pin.clone(),
+            pin: args.place.pin.clone(),
+            placement,
+            memory_policy: memory,
         },
         asked: ASKED,
         sets,
@@ -158,13 +163,13 @@ fn climb(
                 dataset,
                 config: args.config(dataset),
                 sample: &learnt,
-                cpus: args.pin.plan(machine, threads),
+                cpus: args.place.pin.plan(machine, threads),
                 k: args.k,
                 ef: args.ef,
                 window: Duration::from_secs_f64(args.seconds),
                 stop,
             };
-            let (oversubscribed, noise) = (threads > machine.allowed_cores, Noise::now());
+            let (oversubscribed, noise) = (args.place.pin.oversubscribes(machine, threads), Noise::now());
             let measured = trial::run(rung.make, &shape)?;
             let mut tainted = Noise::now().since(&noise, oversubscribed);
             spinner.finish_and_clear();
@@ -208,13 +213,13 @@ fn contend(
             let spinner = progress::spinner(what, args.quiet);
             let shape = contest::Shape {
                 dataset,
-                cpus: args.pin.plan(machine, threads),
+                cpus: args.place.pin.plan(machine, threads),
                 k: args.k,
                 ef: args.ef,
                 window: Duration::from_secs_f64(args.seconds),
                 stop,
             };
-            let (oversubscribed, noise) = (threads > machine.allowed_cores, Noise::now());
+            let (oversubscribed, noise) = (args.place.pin.oversubscribes(machine, threads), Noise::now());
             let measured = contest::run(&ground, kind, &shape)?;
             let tainted = Noise::now().since(&noise, oversubscribed);
             spinner.finish_and_clear();

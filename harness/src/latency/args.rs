@@ -11,7 +11,7 @@ use hnsw_core::graph::MAX_M;
 
 use super::Arrivals;
 use crate::data::{Dataset, LoadOptions, embedded, load};
-use crate::machine::{Machine, Placement};
+use crate::machine::{Machine, PlaceArgs};
 use crate::sweep::{CODECS, Strategy, check_threads, distinct, named, powers_of_two, sample};
 
 /// The highest rate that can be asked for.
@@ -88,9 +88,9 @@ pub struct LatencyArgs {
     /// Seed of levels, arrivals and operation mixes
     #[arg(long, value_name = "SEED", default_value_t = 42)]
     pub seed: u64,
-    /// Where threads run
-    #[arg(long, value_name = "POLICY", default_value = "compact")]
-    pub pin: Placement,
+    /// Where threads and memory go.
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// Also write what was measured to this file
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

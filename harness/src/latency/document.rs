@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Arrivals;
 use crate::churn::Dataset;
-use crate::machine::{BuildInfo, Machine, Placement};
+use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
 use crate::record::Latency;
 
 /// The version of the form of [`Document`].
@@ -62,6 +62,11 @@ pub struct Config {
     pub seed: u64,
     /// How threads were placed.
     pub pin: Placement,
+    /// The CPU of each thread, for the most that a trial has; fewer threads have the first of them. Null where threads are not
+    /// pinned.
+    pub placement: Option<Vec<Seat>>,
+    /// Where memory came from.
+    pub memory_policy: MemoryInForce,
 }
 
 /// One strategy at one thread count and rate.

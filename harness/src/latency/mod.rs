@@ -34,7 +34,7 @@ use hnsw_core::hnsw::IndexConfig;
 
 use crate::churn::described;
 use crate::data::{Dataset, TruthCache};
-use crate::machine::{Machine, build_info};
+use crate::machine::{Machine, MemoryInForce, build_info};
 use crate::sweep::{Bed, Outcome, Strategy, recall};
 use crate::{output, progress};
 use args::{MAX_RATE, Plan};
@@ -54,7 +54,8 @@ pub fn run(args: &LatencyArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result
         // Before the time is spent.
         output::check_place(path).with_context(|| unwritable(path))?;
     }
-    let (document, outcome) = measure(args, machine, stop)?;
+    let memory = args.place.settle(&machine)?;
+    let (document, outcome) = measure(args, machine, memory, stop)?;
     if outcome == Outcome::Interrupted && document.points.is_empty() && document.searches.is_empty() {
         eprintln!("stopped before the first window had ended; nothing was written");
         return Ok(outcome);
@@ -82,7 +83,12 @@ pub fn run(args: &LatencyArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result
     Ok(outcome)
 }
 
-fn measure(args: &LatencyArgs, machine: Machine, stop: &AtomicBool) -> Result<(Document, Outcome)> {
+fn measure(
+    args: &LatencyArgs,
+    machine: Machine,
+    memory: MemoryInForce,
+    stop: &AtomicBool,
+) -> Result<(Document, Outcome)> {
     if cfg!(debug_assertions) {
         eprintln!(
             "warning: this build has debug assertions, so its timings mean nothing; build it with --release"
@@ -99,7 +105,7 @@ fn measure(args: &LatencyArgs, machine: Machine, stop: &AtomicBool) -> Result<(D
         machine: machine.clone(),
         build: build_info(),
         dataset: described(&dataset),
-        config: bench.config(),
+        config: bench.config(&machine, memory),
         points: Vec::new(),
         searches: Vec::new(),
     };
@@ -122,8 +128,8 @@ impl Bench<'_> {
         for &strategy in &self.plan.strategies {
             let mut standing = None;
             for &threads in &self.plan.threads {
-                let cpus = self.args.pin.plan(machine, threads);
-                let oversubscribed = threads > machine.allowed_cores;
+                let cpus = self.args.place.pin.plan(machine, threads);
+                let oversubscribed = self.args.place.pin.oversubscribes(machine, threads);
                 let mut subject =
                     Subject { bench: self, strategy, cpus, oversubscribed, standing: &mut standing };
                 if subject.all(document)?.is_break() {
@@ -134,7 +140,7 @@ impl Bench<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn config(&self) -> Config {
+    fn config(&self, machine: &Machine, memory: MemoryInForce) -> Config {
         let LatencyArgs { m, ef_construction, ef, k, seconds, seed, .. } = *self.args;
         Config {
             rates: self.args.rate.clone(),
@@ -150,7 +156,9 @@ impl Bench<'_> {
             k,
             seconds,
             seed,
-            pin: self.args.pin.clone(),
+            pin: self.args.place.pin.clone(),
+            placement: self.args.place.pin.seats(machine, self.plan.threads.last().copied().unwrap_or(1)),
+            memory_policy: memory,
         }
     }
 

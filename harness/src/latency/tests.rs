@@ -67,12 +67,14 @@ fn measured(args: &[&str]) -> Document {
         .unwrap();
     let (plan, stop) = (args.plan(&machine, &dataset).unwrap(), AtomicBool::new(false));
     let bench = Bench { args: &args, plan: &plan, dataset: &dataset, stop: &stop };
+    let nothing_asked = MemoryInForce { asked: None, policy: None, nodes: Vec::new(), effective: None };
+    let config = bench.config(&machine, nothing_asked);
     let mut document = Document {
         schema_version: SCHEMA_VERSION,
         machine,
         build: build_info(),
         dataset: described(&dataset),
-        config: bench.config(),
+        config,
         points: Vec::new(),
         searches: Vec::new(),
     };
