@@ -2,7 +2,7 @@
 //! than before the sweep, it is the machine that changed: frequency, a neighbour on the same core, cache or memory.
 //!
 //! Two kernels, on the first CPU of the trials, about five milliseconds in all. Arithmetic is a chain of multiplications that each
-//! need the one before. Memory is a walk along a ring through [`RING_BYTES`], which is more than the caches of one core hold; the
+//! need the one before. Memory is a walk along a ring through 4 MB, which is more than the caches of one core hold; the
 //! ring is walked once in vain, so that it does not matter what the trial left in the caches. Each is the median of three.
 
 use std::hint::black_box;

@@ -256,10 +256,8 @@ fn a_law_is_drawn_beyond_what_was_measured_where_there_is_one() {
     let law = "Universal Scalability Law, dashed beyond what was measured";
     let drawn = figures(&crate::report::scaling(&[1, 2, 4, 8, 16], 3)).expect("in memory");
     let build = drawn.iter().find(|figure| figure.name == "scaling-build").expect("a figure");
-    assert!(
-        build.svg.contains(law) && build.svg.contains(">32<"),
-        "the axis goes on to twice as many threads"
-    );
+    assert!(build.svg.contains(law));
+    assert!(build.svg.lines().any(|line| line == "32"), "the axis goes on to twice as many threads");
     let few = figures(&crate::report::scaling(&[1, 2], 3)).expect("in memory");
     assert!(few.iter().all(|figure| !figure.svg.contains(law)));
 }
