@@ -217,7 +217,9 @@ impl Bits {
 /// A barrier whose threads do not sleep: a query is over sooner than a thread wakes up.
 #[derive(Default)]
 struct Gate {
-    arrived: CachePadded<AtomicUsize>,
+    /// Threads that wait. Its lock is what orders their work: the last to arrive takes it after all others, and these take it again
+    /// after the last one.
+    arrived: CachePadded<Mutex<usize>>,
     passed: CachePadded<AtomicUsize>,
     /// A thread of the team has panicked.
     broken: AtomicBool,
@@ -228,20 +230,26 @@ impl Gate {
     fn wait(&self, threads: usize) {
         // Relaxed: it changes only after this thread, too, has arrived.
         let passed = self.passed.load(Ordering::Relaxed);
-        // AcqRel: the last to arrive has seen what all others did before.
-        if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == threads {
-            // Relaxed: published by the next store.
-            self.arrived.store(0, Ordering::Relaxed);
-            // Release: pairs with the Acquire below; hands on what all have done.
-            self.passed.store(passed.wrapping_add(1), Ordering::Release);
+        let mut arrived = self.arrived();
+        *arrived += 1;
+        if *arrived == threads {
+            *arrived = 0;
+            // Relaxed: stored under the lock, which whoever sees it takes next.
+            self.passed.store(passed.wrapping_add(1), Ordering::Relaxed);
             return;
         }
+        drop(arrived);
         let mut turns = 0;
-        // Acquire: pairs with the Release above.
-        while self.passed.load(Ordering::Acquire) == passed {
+        // Relaxed: as above.
+        while self.passed.load(Ordering::Relaxed) == passed {
             self.check();
             pause(&mut turns);
         }
+        drop(self.arrived());
+    }
+
+    fn arrived(&self) -> MutexGuard<'_, usize> {
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Panics if another thread of the team has: it will never arrive.
