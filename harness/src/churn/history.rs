@@ -21,14 +21,16 @@ impl Clock {
     /// The time, read before an operation begins.
     pub(crate) fn before(self) -> u64 {
         let now = self.nanos();
-        // SeqCst fence: what the operation does comes after the reading.
+        // SeqCst [clock-before]: pairs with SeqCst [clock-after]; what the operation does comes after the reading. No model: the clock is
+        // the machine's, and no model checker has it.
         fence(Ordering::SeqCst);
         now
     }
 
     /// The time, read after an operation has ended.
     pub(crate) fn after(self) -> u64 {
-        // SeqCst fence: what the operation did comes before the reading.
+        // SeqCst [clock-after]: pairs with SeqCst [clock-before]; what the operation did comes before the reading, and no store of it
+        // waits in this processor alone. No model: as there.
         fence(Ordering::SeqCst);
         self.nanos()
     }

@@ -18,8 +18,10 @@ use crate::summary::{Point, Summary};
 const PANEL: (u32, u32) = (900, 620);
 const MOST_COLUMNS: usize = 2;
 
+type Quantile = (f64, fn(&Latency) -> f64);
+
 /// The share of operations that take longer, and the quantile that says how long.
-const QUANTILES: [(f64, fn(&Latency) -> f64); 4] = [
+const QUANTILES: [Quantile; 4] = [
     (0.5, |latency| latency.p50),
     (0.1, |latency| latency.p90),
     (0.01, |latency| latency.p99),
@@ -81,7 +83,7 @@ fn line(document: &Document, point: &Point) -> Option<(usize, Line)> {
         .filter(is_of)
         .filter_map(|row| row.ops.named().next().map(|(_, op)| &op.latency_us))
         .collect();
-    let mark = |(share, quantile): &(f64, fn(&Latency) -> f64)| {
+    let mark = |(share, quantile): &Quantile| {
         let micros = median(&timed.iter().map(|latency| quantile(latency)).collect::<Vec<_>>())?;
         Some(Mark { oversubscribed: point.oversubscribed, ..Mark::at(micros, *share) })
     };

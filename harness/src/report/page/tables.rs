@@ -45,8 +45,10 @@ fn row(summary: &Summary, point: &Point) -> Markup {
     } }
 }
 
+type Count = fn(&Contention) -> u64;
+
 /// Counts of contention by name, and what they count.
-const COUNTS: [(&str, fn(&Contention) -> u64); 5] = [
+const COUNTS: [(&str, Count); 5] = [
     ("lock waits", |of| of.lock_waits),
     ("CAS failures", |of| of.cas_failures),
     ("commit conflicts", |of| of.commit_conflicts),
@@ -69,7 +71,7 @@ pub(super) fn contention(document: &Document) -> Markup {
         );
         groups.entry(key).or_default().push(row);
     }
-    let told = |rows: &[&Row], count: fn(&Contention) -> u64| {
+    let told = |rows: &[&Row], count: Count| {
         let total: u64 = rows.iter().map(|row| count(&row.contention)).sum();
         let operations: u64 = rows.iter().flat_map(|row| row.ops.named()).map(|(_, op)| op.count).sum();
         1e3 * total as f64 / operations.max(1) as f64
