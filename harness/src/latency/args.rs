@@ -42,7 +42,13 @@ pub struct LatencyArgs {
     #[arg(long, conflicts_with = "rate", requires = "p99")]
     pub rate_search: bool,
     /// The bound of --rate-search, in microseconds
-    #[arg(long, value_name = "MICROS", requires = "rate_search", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "MICROS",
+        requires = "rate_search",
+        conflicts_with = "rate",
+        allow_negative_numbers = true
+    )]
     pub p99: Option<f64>,
     /// How operations arrive
     #[arg(long, value_name = "KIND", default_value = "poisson", value_enum)]
