@@ -12,7 +12,7 @@ fn parse(args: &[&str]) -> LimitArgs {
 }
 
 fn plan(args: &[&str]) -> Result<Vec<(usize, usize)>, String> {
-    let machine = Machine { allowed_cores: 1, ..Machine::default() };
+    let machine = Machine { allowed_cores: 1, allowed_cpus: vec![0], ..Machine::default() };
     let plan = Plan::of(&parse(args), &machine).map_err(|error| format!("{error:#}"))?;
     Ok(plan.shapes.iter().map(|shape| (shape.rows, shape.bytes)).collect())
 }
