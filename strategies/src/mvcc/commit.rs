@@ -181,8 +181,7 @@ impl Group<'_> {
 
     fn apply(&mut self, mut set: WriteSet, pause: &mut impl FnMut()) {
         let mut lists = core::mem::take(&mut set.lists);
-        let is_new = |write: &ListWrite| write.before.stamp() == 0 || write.born().is_some();
-        for write in lists.iter_mut().filter(|write| is_new(write)) {
+        for write in lists.iter_mut().filter(|write| write.is_of_new) {
             self.write(write, &set, pause);
         }
         lists.iter().filter_map(ListWrite::born).for_each(|node| self.shared.nodes.publish(node));
@@ -191,7 +190,7 @@ impl Group<'_> {
         if !late {
             self.bury(&lists);
         }
-        for write in lists.iter_mut().filter(|write| !is_new(write)) {
+        for write in lists.iter_mut().filter(|write| !write.is_of_new) {
             self.write(write, &set, pause);
         }
         if late {

@@ -32,6 +32,8 @@ pub(super) struct ListWrite {
     pub(super) id: ListId,
     /// The version that the session saw.
     pub(super) before: Word,
+    /// Its node was not published when the edit came upon it, so that no one meets the list before this commit.
+    pub(super) is_of_new: bool,
     /// That version as an undo record; none if the list was never written.
     pub(super) undo: Option<Owned<Version>>,
     /// Where the new links are in [`WriteSet::links`]; none if only the mark changes.
@@ -88,9 +90,9 @@ impl WriteSet {
     }
 
     /// Adds a list whose version `before` had these links, without any change yet.
-    fn add(&mut self, id: ListId, before: Word, links: &[Link]) -> usize {
+    fn add(&mut self, id: ListId, before: Word, is_of_new: bool, links: &[Link]) -> usize {
         let undo = (before.stamp() > 0).then(|| Version::new(id.number, before, links));
-        self.lists.push(ListWrite { id, before, undo, links: None, mark: before.mark() });
+        self.lists.push(ListWrite { id, before, is_of_new, undo, links: None, mark: before.mark() });
         self.lists.len() - 1
     }
 
@@ -118,6 +120,10 @@ impl Shared {
                 return word;
             }
         }
+    }
+
+    fn is_unpublished(&self, node: NodeId) -> bool {
+        self.nodes.state(node) == NodeState::Reserved
     }
 }
 
@@ -152,7 +158,7 @@ impl<'g> Write<'g> {
         let id = ListId::base(node);
         self.set.position(id).unwrap_or_else(|| {
             let before = self.shared.read_for_edit(id, &mut self.old);
-            self.set.add(id, before, &self.old)
+            self.set.add(id, before, self.shared.is_unpublished(node), &self.old)
         })
     }
 
@@ -229,7 +235,9 @@ impl Edit for Write<'_> {
             );
             let position = match (known, before) {
                 (Some(position), _) => position,
-                (None, Some(before)) => self.set.add(id, before, &self.old),
+                (None, Some(before)) => {
+                    self.set.add(id, before, self.shared.is_unpublished(at.node), &self.old)
+                }
                 (None, None) => unreachable!("a list that is not known was read"),
             };
             self.set.replace(position, &self.new);

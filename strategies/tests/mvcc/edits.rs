@@ -147,6 +147,32 @@ fn a_removal_that_one_is_told_of_is_seen_by_all() {
     assert_eq!((pauses, graph.read().state(node(3))), (1, NodeState::Tombstone));
 }
 
+/// Named after the bug: a list that had never been written was taken for that of a new node, and named the new node before it was
+/// published. A search that met it there could return it, and end before it was live.
+#[test]
+fn a_node_that_is_named_is_published() {
+    let graph = graph(4, 10);
+    let new = graph.reserve(1, |_| 2).unwrap();
+    let mut session = graph.write(0);
+    // Upper lists of both, the old one's first; neither was ever written.
+    let (old_upper, new_upper) = (At::new(node(2), 2), At::new(new, 2));
+    put(&mut session, old_upper, &[Link::to(new)]);
+    put(&mut session, new_upper, &[Link::to(node(2))]);
+    session.publish(new);
+    let mut pauses = 0;
+    let look = || {
+        pauses += 1;
+        let view = graph.read();
+        if !list(&view, old_upper).is_empty() {
+            assert_eq!(view.state(new), NodeState::Live);
+            assert_eq!(list(&view, new_upper), [Link::to(node(2))]);
+        }
+    };
+    session.commit_pausing(look).unwrap();
+    assert!(pauses >= 3);
+    assert_eq!(list(&graph.read(), old_upper), [Link::to(new)]);
+}
+
 #[test]
 fn an_edit_that_was_refused_often_gets_through() {
     let graph = graph(4, 10);

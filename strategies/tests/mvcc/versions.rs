@@ -108,7 +108,8 @@ fn a_suspended_committer_stops_no_reader() {
         session.tombstone(node(1));
         session.raise_entry(Entry { node: node(2), level: 2 });
     }
-    // The list on level 2 was never written and comes first; each list has a pause in its middle and one after it.
+    // The lists come in the order of the edit, also the one on level 2, which was never written: its node is no new one. Each has
+    // a pause in its middle and one after it.
     for pause in 0..6 {
         let graph = graph(4, 20);
         edit(&graph, |session| {
@@ -121,9 +122,9 @@ fn a_suspended_committer_stops_no_reader() {
             let (newest, new) = (graph.read(), graph.snapshot());
             assert_eq!(picture(&old), first, "pause {pause}");
             assert_eq!(picture(&new), first, "pause {pause}: a snapshot that is taken meanwhile");
-            let lists = [At::new(node(2), 2), base(0), base(1)].map(|at| list(&newest, at));
-            let before = [links([]), links([0, 1, 2]), links([1, 2, 3])];
-            let after = [links([1]), links([7, 8, 9, 10, 11]), links([7, 8])];
+            let lists = [base(0), base(1), At::new(node(2), 2)].map(|at| list(&newest, at));
+            let before = [links([0, 1, 2]), links([1, 2, 3]), links([])];
+            let after = [links([7, 8, 9, 10, 11]), links([7, 8]), links([1])];
             for i in 0..3 {
                 let expected = if pause > 2 * i { &after[i] } else { &before[i] };
                 assert_eq!(&lists[i], expected, "pause {pause}: list {i} is as it was or as it will be");
