@@ -2,6 +2,8 @@
 //! allocator counts.
 #![cfg(not(hnsw_loom))]
 
+#[path = "models/codec.rs"]
+mod codec;
 #[path = "faults/faulty.rs"]
 #[allow(dead_code, reason = "made for another test, and used in part")]
 mod faulty;

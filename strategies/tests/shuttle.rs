@@ -4,9 +4,8 @@
 
 #[path = "models/schedules.rs"]
 mod schedules;
-// Written for the conformance tests, which use more of it than this file.
 #[path = "conformance/support.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "written for the conformance tests, which use more of it")]
 mod support;
 
 use hnsw_core::distance::Metric;

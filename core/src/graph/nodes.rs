@@ -239,6 +239,7 @@ impl Nodes {
             Ordering::Release,
             Ordering::Relaxed,
         );
+        // As above; the bug is that it comes too late.
         #[cfg(hnsw_planted)]
         self.removed.store(true, Ordering::Relaxed);
         swapped.is_ok()

@@ -5,13 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 use hnsw_core::distance::Metric;
-use hnsw_core::error::MAX_EF;
-use hnsw_core::graph::MAX_M;
 
 use super::trial::{self, Subject};
-use crate::data::{Dataset, LoadOptions, embedded, load};
+use crate::data::{Dataset, load_or_embedded};
 use crate::machine::{Machine, PlaceArgs};
-use crate::sweep::{check_threads, distinct, powers_of_two};
+use crate::sweep::{check_beam, check_graph, check_seconds, check_threads, distinct, powers_of_two};
 
 /// Measure recall, freshness and garbage while points come and go
 ///
@@ -93,28 +91,9 @@ impl ChurnArgs {
         for (flag, share) in [("--writes", self.writes), ("--fresh", self.fresh)] {
             ensure!((0.0..=1.0).contains(&share), "{flag} is {share}; a share is from 0 to 1");
         }
-        ensure!(
-            (0.01..=3600.0).contains(&self.seconds),
-            "--seconds is {}; a window lasts from 0.01 to 3600 seconds",
-            self.seconds
-        );
-        ensure!((1..=MAX_EF).contains(&self.k), "--k is {}; it must be from 1 to {MAX_EF}", self.k);
-        ensure!(
-            (self.k..=MAX_EF).contains(&self.ef),
-            "--ef is {}; it must be from k ({}) to {MAX_EF}",
-            self.ef,
-            self.k
-        );
-        ensure!(
-            (1..=MAX_EF).contains(&self.ef_construction),
-            "--ef-construction is {}; it must be from 1 to {MAX_EF} (200 suits most data)",
-            self.ef_construction
-        );
-        ensure!(
-            (2..=MAX_M).contains(&self.m),
-            "--m is {}; it must be from 2 to {MAX_M} (16 suits most data)",
-            self.m
-        );
+        check_seconds(self.seconds)?;
+        check_beam(self.k, self.ef)?;
+        check_graph(self.m, self.ef_construction)?;
         ensure!(self.sample > 0, "--sample is 0; at least one search must be scored");
         self.threads.iter().flatten().try_for_each(|&threads| check_threads(threads))?;
         trial::named(&self.strategies).map(drop)
@@ -122,10 +101,7 @@ impl ChurnArgs {
 
     /// The data to choose rows and queries from.
     pub(super) fn data(&self) -> Result<Dataset> {
-        match &self.dataset {
-            Some(path) => Ok(load(path, &LoadOptions { metric: self.metric, ..LoadOptions::default() })?),
-            None => Ok(embedded()),
-        }
+        Ok(load_or_embedded(self.dataset.as_deref(), self.metric)?)
     }
 
     /// What is measured on these data.

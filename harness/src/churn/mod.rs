@@ -23,7 +23,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use hnsw_core::graph::NodeId;
 use hnsw_core::hnsw::IndexConfig;
 use hnsw_core::sync::SiteCount;
 use rayon::prelude::*;
@@ -32,7 +31,7 @@ use crate::data::{self, CodedBase};
 use crate::machine::{Machine, MemoryInForce, Noise, build_info};
 use crate::sweep::Outcome;
 use crate::{output, progress};
-use history::{Search, Standing, Target};
+use history::{Search, Target};
 use score::{AGES, Ages, Score};
 use trial::{Happened, Shape, Store};
 
@@ -196,17 +195,13 @@ fn judge(happened: &Happened, shape: &Shape<'_>, base: &CodedBase, sample: usize
         .collect();
     let mean = |bound: usize| asked.iter().map(|recall| recall[bound]).sum::<f64>() / asked.len() as f64;
     let mut ages = Ages::default();
-    for (class, (_, score)) in
-        scores.iter().flat_map(|scored| (0..AGES.len()).map(move |class| (class, scored)))
-    {
-        ages[class].due += score.ages[class].due;
-        ages[class].found += score.ages[class].found;
+    for (_, score) in &scores {
+        for (sum, age) in ages.iter_mut().zip(score.ages) {
+            sum.due += age.due;
+            sum.found += age.found;
+        }
     }
-    let is_ghost = |search: &Search, node: NodeId| {
-        happened.lives.get(node).is_none_or(|life| life.standing(search.span) == Standing::Never)
-    };
-    let ghosts =
-        |search: &Search| search.answers.iter().filter(|node| is_ghost(search, **node)).count() as u64;
+    let ghosts = |search: &Search| score::ghosts(search, &happened.lives).count() as u64;
     Judged {
         scored: asked.len(),
         recall: (!asked.is_empty()).then(|| [mean(0), mean(1)]),

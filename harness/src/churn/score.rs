@@ -42,8 +42,6 @@ pub(super) struct Age {
 pub(super) struct Score {
     /// The least and the most that recall@k may be. Both 1 if there was nothing to find.
     pub(super) recall: [f64; 2],
-    /// Returned points that were not there at any time.
-    pub(super) ghosts: Vec<NodeId>,
     /// Fewer answers than MUST has points, and than k.
     pub(super) short: bool,
     pub(super) ages: Ages,
@@ -82,17 +80,20 @@ pub(super) fn score(search: &Search, k: usize, lives: &Lives, distances: &[f32])
         ages[class].due += 1;
         ages[class].found += u64::from(point.returned);
     }
-    let ghost =
-        |node: &&NodeId| lives.get(**node).is_none_or(|life| life.standing(search.span) == Standing::Never);
     Score {
         recall: [
             recall(&points, k, |point| point.must || !point.returned),
             recall(&points, k, |point| point.must || point.returned),
         ],
-        ghosts: search.answers.iter().filter(ghost).copied().collect(),
         short: search.answers.len() < k.min(certain),
         ages,
     }
+}
+
+/// Returned points that were not there at any time of the search.
+pub(super) fn ghosts(search: &Search, lives: &Lives) -> impl Iterator<Item = NodeId> {
+    let never = |node| lives.get(node).is_none_or(|life| life.standing(search.span) == Standing::Never);
+    search.answers.iter().copied().filter(move |node| never(*node))
 }
 
 /// Recall@k if the search saw those of the sorted points for which `seen` holds. Among ties for the last place any choice is
@@ -166,15 +167,15 @@ mod tests {
             (span(1, 2), Some(span(3, 150))),
             (span(300, 400), None),
         ]);
-        let scored = score(&search(&[0, 1, 2, 7]), 2, &lives, &[0.0; 3]);
-        assert_eq!(scored.ghosts, [0, 2, 7].map(NodeId::new));
+        let found: Vec<NodeId> = ghosts(&search(&[0, 1, 2, 7]), &lives).collect();
+        assert_eq!(found, [0, 2, 7].map(NodeId::new));
     }
 
     #[test]
     fn an_answer_is_short_only_beside_what_was_there() {
         let lives = lives(&[(span(1, 2), None), (span(150, 160), None)]);
         assert!(!score(&search(&[0]), 5, &lives, &[0.0; 2]).short);
-        assert!(score(&search(&[1]), 1, &lives, &[0.0; 2]).ghosts.is_empty());
+        assert_eq!(ghosts(&search(&[1]), &lives).count(), 0);
         assert!(score(&search(&[]), 5, &lives, &[0.0; 2]).short);
     }
 

@@ -1,7 +1,7 @@
 use super::*;
 use clap::Parser;
-use hnsw_core::graph::MemoryReport;
 use hnsw_core::graph::check::Health;
+use hnsw_core::graph::{MemoryReport, NodeId};
 use hnsw_core::hnsw::{Index, Scratch};
 use hnsw_core::vectors::F32;
 use hnsw_strategies::{LockFree, Slots};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use hnsw_core::error::ConfigError;
 use hnsw_core::graph::check::Health;
 use hnsw_core::graph::{Graph, GraphConfig, MemoryReport, NodeId};
@@ -19,6 +19,7 @@ use std::ops::ControlFlow;
 
 use super::history::{Clock, Life, Lives, Search, Span, Target};
 use crate::data::Dataset;
+use crate::sweep;
 use crate::sweep::log::Tally;
 use crate::sweep::workers::{self, Turn};
 
@@ -115,12 +116,11 @@ hnsw_strategies::for_each_strategy!(subjects);
 
 /// The strategies of these names.
 pub(super) fn named(names: &[String]) -> Result<Vec<&'static Subject>> {
-    let known = || SUBJECTS.iter().map(|subject| subject.name);
-    if let Some(name) = names.iter().find(|name| *name != "all" && !known().any(|known| known == *name)) {
-        bail!("--strategies has `{name}`; there are {} and all", known().collect::<Vec<_>>().join(", "));
-    }
-    let asked = |subject: &&Subject| names.iter().any(|name| name == "all" || name == subject.name);
-    Ok(SUBJECTS.iter().filter(asked).collect())
+    let asked = sweep::named(names)?;
+    Ok(SUBJECTS
+        .iter()
+        .filter(|subject| asked.iter().any(|strategy| strategy.name() == subject.name))
+        .collect())
 }
 
 /// What a trial does.

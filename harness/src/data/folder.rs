@@ -122,6 +122,14 @@ pub(super) struct Meta {
     pub provenance: Option<String>,
 }
 
+/// The data at `path`, with this metric if the data do not say; without a path the embedded set.
+pub(crate) fn load_or_embedded(path: Option<&Path>, metric: Option<Metric>) -> Result<Dataset, LoadError> {
+    match path {
+        Some(path) => load(path, &LoadOptions { metric, ..LoadOptions::default() }),
+        None => Ok(super::embedded()),
+    }
+}
+
 /// Loads the data set of a folder, or of the base file `path` with the files in `options`.
 ///
 /// # Errors

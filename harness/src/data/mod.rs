@@ -40,6 +40,7 @@ pub use cache::{CacheError, TruthCache};
 pub use dataset::{Dataset, DatasetError, TruthSource};
 pub use embedded::embedded;
 pub use error::{Problem, ReadError};
+pub(crate) use folder::load_or_embedded;
 pub use folder::{LoadError, LoadOptions, load};
 pub use read::{Element, Format, Matrix, read_ids, read_ids_from, read_vectors, read_vectors_from};
 pub(crate) use truth::CodedBase;

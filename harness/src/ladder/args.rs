@@ -7,7 +7,6 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use hnsw_core::distance::Metric;
 use hnsw_core::error::MAX_EF;
-use hnsw_core::graph::MAX_M;
 use hnsw_core::hnsw::IndexConfig;
 
 use super::contest::Kind;
@@ -16,7 +15,7 @@ use crate::data::generate::{SEED_WORKLOAD, Shape, uniform};
 use crate::data::{Dataset, LoadOptions, TruthCache, TruthSource, embedded, load};
 use crate::machine::{Machine, PlaceArgs};
 use crate::progress;
-use crate::sweep::{MAX_BLOCKS, check_threads, distinct};
+use crate::sweep::{MAX_BLOCKS, check_beam, check_graph, check_seconds, check_threads, distinct};
 
 /// Sets of vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -99,28 +98,9 @@ pub struct LadderArgs {
 impl LadderArgs {
     /// Checks what can be checked without the data.
     pub(super) fn check(&self) -> Result<()> {
-        ensure!(
-            (0.01..=3600.0).contains(&self.seconds),
-            "--seconds is {}; a window lasts from 0.01 to 3600 seconds",
-            self.seconds
-        );
-        ensure!((1..=MAX_EF).contains(&self.k), "--k is {}; it must be from 1 to {MAX_EF}", self.k);
-        ensure!(
-            (self.k..=MAX_EF).contains(&self.ef),
-            "--ef is {}; it must be from k ({}) to {MAX_EF}",
-            self.ef,
-            self.k
-        );
-        ensure!(
-            (1..=MAX_EF).contains(&self.ef_construction),
-            "--ef-construction is {}; it must be from 1 to {MAX_EF} (200 suits most data)",
-            self.ef_construction
-        );
-        ensure!(
-            (2..=MAX_M).contains(&self.m),
-            "--m is {}; it must be from 2 to {MAX_M} (16 suits most data)",
-            self.m
-        );
+        check_seconds(self.seconds)?;
+        check_beam(self.k, self.ef)?;
+        check_graph(self.m, self.ef_construction)?;
         ensure!(
             (1..=MAX_BLOCKS).contains(&self.blocks),
             "--blocks is {}; it must be from 1 to {MAX_BLOCKS}",

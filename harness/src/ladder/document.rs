@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::churn::Dataset;
 use crate::limit::Spread;
 use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
 use crate::stats;
@@ -109,24 +110,6 @@ pub struct Climb {
     pub points: Vec<Point>,
     /// With `--queue`: one for each way to answer queries and thread count.
     pub queue: Vec<Way>,
-}
-
-/// The data.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Dataset {
-    /// For people.
-    pub name: String,
-    /// `l2` (squared), `ip` (negated), `cosine` (one minus).
-    pub metric: String,
-    /// Components of a vector.
-    pub dim: usize,
-    /// Rows.
-    pub rows: usize,
-    /// Queries.
-    pub queries: usize,
-    /// BLAKE3 of the contents.
-    pub digest: String,
 }
 
 /// One rung at one thread count.

@@ -22,7 +22,7 @@ mod trial;
 
 pub use args::{LadderArgs, Set};
 pub use document::{
-    ASKED, Asked, Block, Climb, Config, Dataset, Document, Point, Rate, SCHEMA_VERSION, Way, WayBlock,
+    ASKED, Asked, Block, Climb, Config, Document, Point, Rate, SCHEMA_VERSION, Way, WayBlock,
 };
 
 use std::io::Write;
@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::churn::described;
 use crate::data::{self, TruthCache};
 use crate::machine::{Machine, MemoryInForce, Noise, build_info};
 use crate::sweep::{Outcome, sample};
@@ -235,15 +236,4 @@ fn contend(
 fn shuffled<T>(mut all: Vec<T>, seed: u64, block: usize) -> Vec<T> {
     fastrand::Rng::with_seed(seed ^ (block as u64 + 1) << 32).shuffle(&mut all);
     all
-}
-
-fn described(dataset: &data::Dataset) -> Dataset {
-    Dataset {
-        name: dataset.name().to_owned(),
-        metric: dataset.metric().name().to_owned(),
-        dim: dataset.dim(),
-        rows: dataset.len(),
-        queries: dataset.query_count(),
-        digest: dataset.digest().to_hex().to_string(),
-    }
 }

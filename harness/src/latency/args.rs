@@ -6,13 +6,14 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use hnsw_core::distance::Metric;
-use hnsw_core::error::MAX_EF;
-use hnsw_core::graph::MAX_M;
 
 use super::Arrivals;
-use crate::data::{Dataset, LoadOptions, embedded, load};
+use crate::data::{Dataset, load_or_embedded};
 use crate::machine::{Machine, PlaceArgs};
-use crate::sweep::{CODECS, Strategy, check_threads, distinct, named, powers_of_two, sample};
+use crate::sweep::{
+    CODECS, Strategy, check_beam, check_graph, check_seconds, check_threads, distinct, named, powers_of_two,
+    sample,
+};
 
 /// The highest rate that can be asked for.
 pub(super) const MAX_RATE: f64 = 1e7;
@@ -127,38 +128,16 @@ impl LatencyArgs {
         let p99 = self.p99.unwrap_or(1.0);
         ensure!(p99 > 0.0 && p99.is_finite(), "--p99 is {p99}; a bound in microseconds is a number above 0");
         ensure!((0.0..=1.0).contains(&self.writes), "--writes is {}; a share is from 0 to 1", self.writes);
-        ensure!(
-            (0.01..=3600.0).contains(&self.seconds),
-            "--seconds is {}; a window lasts from 0.01 to 3600 seconds",
-            self.seconds
-        );
-        ensure!((1..=MAX_EF).contains(&self.k), "--k is {}; it must be from 1 to {MAX_EF}", self.k);
-        ensure!(
-            (self.k..=MAX_EF).contains(&self.ef),
-            "--ef is {}; it must be from k ({}) to {MAX_EF}",
-            self.ef,
-            self.k
-        );
-        ensure!(
-            (1..=MAX_EF).contains(&self.ef_construction),
-            "--ef-construction is {}; it must be from 1 to {MAX_EF} (200 suits most data)",
-            self.ef_construction
-        );
-        ensure!(
-            (2..=MAX_M).contains(&self.m),
-            "--m is {}; it must be from 2 to {MAX_M} (16 suits most data)",
-            self.m
-        );
+        check_seconds(self.seconds)?;
+        check_beam(self.k, self.ef)?;
+        check_graph(self.m, self.ef_construction)?;
         self.threads.iter().flatten().try_for_each(|&threads| check_threads(threads))?;
         named(&self.strategies).map(drop)
     }
 
     /// The data to choose rows and queries from.
     pub(super) fn data(&self) -> Result<Dataset> {
-        match &self.dataset {
-            Some(path) => Ok(load(path, &LoadOptions { metric: self.metric, ..LoadOptions::default() })?),
-            None => Ok(embedded()),
-        }
+        Ok(load_or_embedded(self.dataset.as_deref(), self.metric)?)
     }
 
     /// What is measured on these data.

@@ -36,7 +36,9 @@ pub(crate) use bed::{Bed, Hands, recall};
 pub(crate) use codecs::sample;
 pub use codecs::{CODECS, CodecInfo};
 pub use plan::{MAX_BLOCKS, Plan, Session};
-pub(crate) use plan::{check_threads, distinct, powers_of_two, strategies as named};
+pub(crate) use plan::{
+    check_beam, check_graph, check_seconds, check_threads, distinct, powers_of_two, strategies as named,
+};
 pub(crate) use session::pool;
 pub use strategies::{ALL, Strategy};
 pub use workload::Workload;

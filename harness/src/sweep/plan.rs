@@ -84,7 +84,7 @@ impl Plan {
         );
         strategies(&args.strategies)?;
         args.threads.iter().flatten().try_for_each(|&threads| check_threads(threads))?;
-        ensure!((1..=MAX_EF).contains(&args.k), "--k is {}; it must be from 1 to {MAX_EF}", args.k);
+        check_k(args.k)?;
         for &ef in args.ef.iter().flatten() {
             ensure!(
                 (args.k..=MAX_EF).contains(&ef),
@@ -107,21 +107,8 @@ impl Plan {
             ratio > 1.0 && ratio.is_finite(),
             "--until-ratio is {ratio}; it must be above 1 (1.02 asks for ends that are 2 % apart)"
         );
-        ensure!(
-            (0.01..=3600.0).contains(&args.seconds),
-            "--seconds is {}; a window lasts from 0.01 to 3600 seconds",
-            args.seconds
-        );
-        ensure!(
-            (1..=MAX_EF).contains(&args.ef_construction),
-            "--ef-construction is {}; it must be from 1 to {MAX_EF} (200 suits most data)",
-            args.ef_construction
-        );
-        ensure!(
-            (2..=MAX_M).contains(&args.m),
-            "--m is {}; it must be from 2 to {MAX_M} (16 suits most data)",
-            args.m
-        );
+        check_seconds(args.seconds)?;
+        check_graph(args.m, args.ef_construction)?;
         ensure!(
             (1.0..=1e9).contains(&args.update_rate),
             "--update-rate is {}; it must be from 1 to 1000000000 lists per second",
@@ -330,6 +317,38 @@ fn with_halves(mut workloads: Vec<Workload>) -> Vec<Workload> {
         workloads.extend([Workload::ReaderAlone, Workload::WriterAlone]);
     }
     distinct(workloads)
+}
+
+/// Refuses a number of neighbours that no search gives.
+pub(crate) fn check_k(k: usize) -> Result<()> {
+    ensure!((1..=MAX_EF).contains(&k), "--k is {k}; it must be from 1 to {MAX_EF}");
+    Ok(())
+}
+
+/// The same, and a beam that does not hold so many.
+pub(crate) fn check_beam(k: usize, ef: usize) -> Result<()> {
+    check_k(k)?;
+    ensure!((k..=MAX_EF).contains(&ef), "--ef is {ef}; it must be from k ({k}) to {MAX_EF}");
+    Ok(())
+}
+
+/// Refuses parameters of no graph.
+pub(crate) fn check_graph(m: usize, ef_construction: usize) -> Result<()> {
+    ensure!(
+        (1..=MAX_EF).contains(&ef_construction),
+        "--ef-construction is {ef_construction}; it must be from 1 to {MAX_EF} (200 suits most data)"
+    );
+    ensure!((2..=MAX_M).contains(&m), "--m is {m}; it must be from 2 to {MAX_M} (16 suits most data)");
+    Ok(())
+}
+
+/// Refuses a window that is too short to hold anything, or longer than anyone waits.
+pub(crate) fn check_seconds(seconds: f64) -> Result<()> {
+    ensure!(
+        (0.01..=3600.0).contains(&seconds),
+        "--seconds is {seconds}; a window lasts from 0.01 to 3600 seconds"
+    );
+    Ok(())
 }
 
 /// Refuses what is no number of threads.

@@ -23,6 +23,8 @@ mod builds;
 mod bulk;
 #[path = "../models/clock.rs"]
 mod clock;
+#[path = "../models/codec.rs"]
+mod codec;
 mod codecs;
 mod exact;
 mod hard;

@@ -3,15 +3,14 @@
 //! The writer is suspended inside a rewrite, by a codec that waits at a gate when it compares the owner of a full list with
 //! all the targets of the list: that is what pruning begins with, and nothing else compares so many rows at once.
 
+use crate::codec::{Hook, Hooked};
 use crate::support::{Random, assert_whole, race, stranded};
 use core::cell::RefCell;
 use core::ops::ControlFlow;
 use hnsw_core::distance::Metric;
-use hnsw_core::error::ConfigError;
 use hnsw_core::graph::{Graph, Level, NodeId, View};
 use hnsw_core::hnsw::{Index, IndexConfig};
 use hnsw_core::sync::thread;
-use hnsw_core::vectors::{Codec, F32, Line};
 use hnsw_strategies::Sequential;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -36,83 +35,25 @@ thread_local! {
     static GATE: RefCell<Option<Gate>> = const { RefCell::new(None) };
 }
 
-/// [`F32`], with a gate.
+/// Waits at the gate of its thread.
 #[derive(Clone, Copy)]
-pub struct Gated(F32);
+pub struct AtGate;
 
-impl Codec for Gated {
-    type Query = <F32 as Codec>::Query;
+impl Hook for AtGate {
     const NAME: &'static str = "gated";
 
-    const REFINES: bool = false;
-
-    fn train(dim: usize, metric: Metric, _sample: &[f32]) -> Result<Self, ConfigError> {
-        F32::new(dim, metric).map(Gated)
-    }
-
-    fn dim(&self) -> usize {
-        self.0.dim()
-    }
-
-    fn metric(&self) -> Metric {
-        self.0.metric()
-    }
-
-    fn lines(&self) -> usize {
-        self.0.lines()
-    }
-
-    fn vector_bytes(&self) -> usize {
-        self.0.vector_bytes()
-    }
-
-    fn encode(&self, vector: &[f32], row: &mut [Line], rest: &mut [Line]) {
-        self.0.encode(vector, row, rest);
-    }
-
-    fn decode(&self, row: &[Line], rest: &[Line]) -> Vec<f32> {
-        self.0.decode(row, rest)
-    }
-
-    fn query(&self) -> Self::Query {
-        self.0.query()
-    }
-
-    fn prepare(&self, vector: &[f32], query: &mut Self::Query) {
-        self.0.prepare(vector, query);
-    }
-
-    unsafe fn distances(&self, query: &Self::Query, rows: &[*const Line], out: &mut [f32]) {
-        // SAFETY: the caller's promise is what `F32` asks for.
-        unsafe { self.0.distances(query, rows, out) }
-    }
-
-    unsafe fn distances_between(&self, from: *const Line, rows: &[*const Line], out: &mut [f32]) {
-        let gate = GATE.with(|gate| gate.borrow_mut().take_if(|gate| gate.links == rows.len()));
-        if let Some(gate) = gate {
+    fn before(call: &'static str, rows: usize) {
+        let is_here = |gate: &mut Gate| call == "distances_between" && gate.links == rows;
+        if let Some(gate) = GATE.with(|gate| gate.borrow_mut().take_if(is_here)) {
             gate.reached.send(()).unwrap();
             // Also ends when the sender is gone: then the test has failed, and the writer must not hang.
             let _ = gate.open.recv();
         }
-        // SAFETY: the caller's promise is what `F32` asks for.
-        unsafe { self.0.distances_between(from, rows, out) }
-    }
-
-    unsafe fn refined(
-        &self,
-        query: &Self::Query,
-        rows: &[*const Line],
-        rests: &[*const Line],
-        out: &mut [f32],
-    ) {
-        // SAFETY: the caller's promise is what `F32` asks for.
-        unsafe { self.0.refined(query, rows, rests, out) }
-    }
-
-    fn shortlist(&self, k: usize, ef: usize) -> usize {
-        self.0.shortlist(k, ef)
     }
 }
+
+/// The codec of vectors, with a gate.
+pub type Gated = Hooked<AtGate>;
 
 pub fn config(ef_construction: usize) -> IndexConfig {
     IndexConfig { m: M, ef_construction, ..IndexConfig::new(DIM, Metric::L2) }

@@ -8,15 +8,14 @@
 //! What the points cannot reach is the inside of a strategy's own calls, between two of its atomic accesses. No code of others
 //! runs there, so nothing can panic, and to be suspended there is what the models in `loom_*.rs` are about.
 
+use crate::codec::{Hook, Hooked};
 use core::cell::RefCell;
-use hnsw_core::distance::Metric;
 use hnsw_core::error::{ConfigError, Full};
 use hnsw_core::graph::{
     At, Caps, Contention, Edit, Entry, Graph, GraphConfig, Level, Link, LinkBuf, MemoryReport, NodeId,
     NodeState, Snapshots, Stage, Stamp, Verdict, View,
 };
 use hnsw_core::hnsw::{Phase, Recorder};
-use hnsw_core::vectors::{Codec, F32, Line};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc;
 
@@ -286,65 +285,20 @@ impl<S: Edit> Edit for Session<S> {
     }
 }
 
-/// [`F32`], whose work is points.
+/// Its calls are points.
 #[derive(Clone, Copy)]
-pub struct Points(F32);
+pub struct AtPoints;
 
-impl Codec for Points {
-    type Query = <F32 as Codec>::Query;
+impl Hook for AtPoints {
     const NAME: &'static str = "points";
-    const REFINES: bool = false;
 
-    fn train(dim: usize, metric: Metric, _sample: &[f32]) -> Result<Self, ConfigError> {
-        F32::new(dim, metric).map(Points)
-    }
-
-    fn dim(&self) -> usize {
-        self.0.dim()
-    }
-
-    fn metric(&self) -> Metric {
-        self.0.metric()
-    }
-
-    fn lines(&self) -> usize {
-        self.0.lines()
-    }
-
-    fn vector_bytes(&self) -> usize {
-        self.0.vector_bytes()
-    }
-
-    fn encode(&self, vector: &[f32], row: &mut [Line], rest: &mut [Line]) {
-        point("encode");
-        self.0.encode(vector, row, rest);
-    }
-
-    fn decode(&self, row: &[Line], rest: &[Line]) -> Vec<f32> {
-        self.0.decode(row, rest)
-    }
-
-    fn query(&self) -> Self::Query {
-        self.0.query()
-    }
-
-    fn prepare(&self, vector: &[f32], query: &mut Self::Query) {
-        point("prepare");
-        self.0.prepare(vector, query);
-    }
-
-    unsafe fn distances(&self, query: &Self::Query, rows: &[*const Line], out: &mut [f32]) {
-        point("distances");
-        // SAFETY: the caller's promise is what `F32` asks for.
-        unsafe { self.0.distances(query, rows, out) }
-    }
-
-    unsafe fn distances_between(&self, from: *const Line, rows: &[*const Line], out: &mut [f32]) {
-        point("distances_between");
-        // SAFETY: the caller's promise is what `F32` asks for.
-        unsafe { self.0.distances_between(from, rows, out) }
+    fn before(call: &'static str, _rows: usize) {
+        point(call);
     }
 }
+
+/// The codec of vectors, whose work is points.
+pub type Points = Hooked<AtPoints>;
 
 /// A recorder whose calls are points.
 pub struct Calls;

@@ -8,6 +8,8 @@
 //! [`faulty`] makes the steps, [`scenes`] the calls and the checks. What a panic leaves in memory is in `garbage.rs`.
 #![cfg(not(hnsw_loom))]
 
+#[path = "../models/codec.rs"]
+mod codec;
 mod faulty;
 mod panics;
 mod scenes;

@@ -24,9 +24,8 @@ mod record;
 #[path = "../models/schedules.rs"]
 mod schedules;
 mod snapshots;
-// Written for the conformance tests, which use more of it than these.
 #[path = "../conformance/support.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "written for the conformance tests, which use more of it")]
 mod support;
 
 use clock::Clock;
