@@ -1,12 +1,13 @@
 //! Bounded least squares of X(N) = lambda N / (1 + sigma (N - 1) + kappa N (N - 1)).
 //!
-//! The bounds are met by cases: the free optimum if it is within them, else the best of those in which sigma, kappa or both are
-//! zero. Each case is solved by Levenberg and Marquardt's method from the linear fit of N / X, which is near.
+//! The bounds are met by cases: all figures free, or sigma, kappa or both zero. Each case is solved by Levenberg and Marquardt's
+//! method from the linear fit of N / X, which is near. Rates that follow no such law have more than one valley, so what each
+//! case found is then followed downhill within the bounds, and the lowest end is the answer.
 
 use super::Load;
 
 /// Rounds of the search; a few are enough from so near.
-const ROUNDS: usize = 200;
+const ROUNDS: usize = 400;
 
 /// lambda, sigma and kappa nearest to `loads`, none of them below zero; kappa is 0 unless there is `crosstalk`. At least one
 /// load, and rates above zero.
@@ -18,9 +19,14 @@ pub(super) fn least_squares(loads: &[Load], crosstalk: bool) -> [f64; 3] {
     } else {
         &[[true, true, false], [true, false, false]]
     };
-    let within = |fitted: &[f64; 3]| fitted.iter().all(|figure| figure.is_finite() && *figure >= 0.0);
-    let fitted = cases.iter().map(|free| search(&loads, *free)).filter(within);
-    let best = fitted.min_by(|one, other| squares(&loads, one).total_cmp(&squares(&loads, other)));
+    let widest = cases[0];
+    let fitted = cases.iter().map(|free| {
+        let optimum = search(&loads, *free, linear(&loads, *free), f64::NEG_INFINITY);
+        search(&loads, widest, optimum.map(|figure| figure.max(0.0)), 0.0)
+    });
+    let best = fitted
+        .filter(|fitted| fitted.iter().all(|figure| figure.is_finite()))
+        .min_by(|one, other| squares(&loads, one).total_cmp(&squares(&loads, other)));
     let [lambda, sigma, kappa] = best.unwrap_or([loads[0].rate / loads[0].threads, 0.0, 0.0]);
     [lambda * scale, sigma, kappa]
 }
@@ -47,9 +53,8 @@ fn slopes(figures: &[f64; 3], threads: f64) -> [f64; 3] {
     [threads / below, outer * (threads - 1.0), outer * threads * (threads - 1.0)]
 }
 
-/// The optimum of the free figures while the others are zero; it may be out of bounds.
-fn search(loads: &[Load], free: [bool; 3]) -> [f64; 3] {
-    let mut figures = linear(loads, free);
+/// Downhill from `figures` in the free ones of them, none of which falls below `bound`.
+fn search(loads: &[Load], free: [bool; 3], mut figures: [f64; 3], bound: f64) -> [f64; 3] {
     let mut now = squares(loads, &figures);
     let mut damping = 1e-3;
     for _ in 0..ROUNDS {
@@ -62,8 +67,19 @@ fn search(loads: &[Load], free: [bool; 3]) -> [f64; 3] {
         for (at, row) in matrix.iter_mut().enumerate() {
             row[at] *= 1.0 + damping;
         }
-        let Some(step) = solve(matrix, right, free) else { break };
-        let next = [figures[0] + step[0], figures[1] + step[1], figures[2] + step[2]];
+        // A figure at its bound that would fall below it stands still, and the others are found without it.
+        let mut moving = free;
+        let step = loop {
+            let step = solve(matrix, right, moving);
+            let stuck =
+                step.and_then(|step| (0..3).find(|&at| moving[at] && figures[at] <= bound && step[at] < 0.0));
+            match stuck {
+                Some(at) => moving[at] = false,
+                None => break step,
+            }
+        };
+        let Some(step) = step else { break };
+        let next = [0, 1, 2].map(|at| (figures[at] + step[at]).max(bound));
         // Where the denominator vanishes there is no curve.
         let sound = loads.iter().all(|load| rate(&next, load.threads) > 0.0);
         let then = squares(loads, &next);
