@@ -8,6 +8,7 @@
 //! | 130 | stopped by Ctrl-C; what was finished is in the result file |
 
 use crate::capacity::{self, CapacityArgs};
+use crate::churn::workload::cmd::{self as workload, WorkloadArgs};
 use crate::churn::{self, ChurnArgs};
 use crate::compare::{self, CompareArgs};
 use crate::data::cmd::DataCommand;
@@ -54,6 +55,7 @@ enum Command {
     Sweep(Box<SweepArgs>),
     Tax(Box<TaxArgs>),
     Churn(ChurnArgs),
+    Workload(WorkloadArgs),
     Ladder(LadderArgs),
     Latency(LatencyArgs),
     Report(ReportArgs),
@@ -157,6 +159,7 @@ fn run(command: &Command) -> Result<ExitCode> {
             watch_signals()?;
             churn::run(args, &STOP, &mut io::stdout().lock()).map(ended)
         }
+        Command::Workload(args) => workload::run(args, &mut io::stdout().lock()).map(|()| done),
         Command::Latency(args) => {
             watch_signals()?;
             latency::run(args, &STOP, &mut io::stdout().lock()).map(ended)

@@ -1,12 +1,15 @@
 //! What `churn` found, as it is written to a file.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::workload::Workload;
 use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
 use crate::record::Op;
 
 /// The version of the form of [`Document`].
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Recall, freshness and garbage under writes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,15 +51,9 @@ pub struct Dataset {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Points that the index holds, but for one more on each thread that is between an insert and a removal.
-    pub occupancy: usize,
-    /// Share of the operations that write.
-    pub writes: f64,
-    /// Share of the searches that are for a point which was just inserted.
-    pub fresh: f64,
-    /// A read session was open in the middle half of the window.
-    pub stalled_reader: bool,
-    /// M.
+    /// What was done, by name.
+    pub workloads: BTreeMap<String, Workload>,
+    /// M, unless a workload has its own.
     pub m: usize,
     /// Beam width of inserts.
     pub ef_construction: usize,
@@ -73,20 +70,22 @@ pub struct Config {
     /// How threads were placed.
     pub pin: Placement,
     /// The CPU of each thread, for the most that a trial has; fewer threads have the first of them. Null where threads are not
-    /// pinned, absent from documents of before it was recorded.
-    #[serde(default)]
+    /// pinned.
     pub placement: Option<Vec<Seat>>,
-    /// Where memory came from; absent from documents of before it was recorded.
-    #[serde(default)]
+    /// Where memory came from.
     pub memory_policy: Option<MemoryInForce>,
 }
 
-/// One strategy at one thread count.
+/// One strategy at one thread count with one workload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trial {
     /// The strategy.
     pub strategy: String,
+    /// The workload.
+    pub workload: String,
+    /// Points that were there when the window opened.
+    pub points: usize,
     /// Threads that write and search.
     pub threads: usize,
     /// More threads than can run at once.

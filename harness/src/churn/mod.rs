@@ -1,6 +1,7 @@
 //! The `churn` subcommand: what answers are worth, and what garbage there is, while points come and go.
 //!
-//! - `trial`: the workload, which logs the interval of every operation;
+//! - [`workload`]: what operations there are, and on what;
+//! - `trial`: the window, which logs the interval of every operation;
 //! - `history`: those intervals, and what they say about a node and a search;
 //! - `score`: an answer against what must, may and cannot have been there.
 
@@ -12,6 +13,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod trial;
+pub mod workload;
 
 pub use args::ChurnArgs;
 pub use document::{Config, Dataset, Document, Freshness, Garbage, SCHEMA_VERSION, Site, Trial};
@@ -31,6 +33,7 @@ use crate::data::{self, CodedBase};
 use crate::machine::{Machine, MemoryInForce, Noise, build_info};
 use crate::sweep::Outcome;
 use crate::{output, progress};
+use args::Planned;
 use history::{Search, Target};
 use score::{AGES, Ages, Score};
 use trial::{Happened, Shape, Store};
@@ -62,10 +65,9 @@ pub fn run(args: &ChurnArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<O
         .trials
         .iter()
         .flat_map(|trial| {
-            trial
-                .faults()
-                .into_iter()
-                .map(move |fault| format!("{} x{}: {fault}", trial.strategy, trial.threads))
+            trial.faults().into_iter().map(move |fault| {
+                format!("{}: {} x{}: {fault}", trial.workload, trial.strategy, trial.threads)
+            })
         })
         .collect();
     ensure!(
@@ -92,41 +94,44 @@ fn measure(
     let base = CodedBase::of(&dataset);
     let pin = &args.place.pin;
     let (mut trials, mut outcome) = (Vec::new(), Outcome::Complete);
-    'all: for subject in &plan.strategies {
-        for &threads in &plan.threads {
-            let spinner = progress::spinner(format!("{} x{threads}", subject.name), args.quiet);
-            let config = IndexConfig {
-                m: args.m,
-                ef_construction: args.ef_construction,
-                seed: args.seed,
-                ..IndexConfig::new(dataset.dim(), dataset.metric())
-            };
-            let shape = Shape {
-                dataset: &dataset,
-                cpus: pin.plan(&machine, threads),
-                occupancy: plan.occupancy,
-                writes: args.writes,
-                fresh: args.fresh,
-                stalled_reader: args.stalled_reader,
-                k: args.k,
-                ef: args.ef,
-                window: Duration::from_secs_f64(args.seconds),
-                seed: args.seed,
-            };
-            let oversubscribed = pin.oversubscribes(&machine, threads);
-            let (store, noise) = ((subject.make)(config)?, Noise::now());
-            let happened = trial::run(store.as_ref(), &shape, stop)?;
-            let mut tainted = Noise::now().since(&noise, oversubscribed);
-            tainted.extend(happened.unpinned.clone());
-            if happened.interrupted {
-                spinner.finish_and_clear();
-                outcome = Outcome::Interrupted;
-                break 'all;
-            }
-            let judged = judge(&happened, &shape, &base, args.sample);
-            trials.push(told(subject.name, threads, oversubscribed, store, happened, judged, tainted));
-            spinner.finish_and_clear();
+    let mut wanted = Vec::new();
+    for planned in &plan.workloads {
+        for subject in &plan.strategies {
+            wanted.extend(plan.threads.iter().map(|threads| (planned, *subject, *threads)));
         }
+    }
+    for (planned, subject, threads) in wanted {
+        let Planned { name, workload, points } = planned;
+        let spinner = progress::spinner(format!("{name}: {} x{threads}", subject.name), args.quiet);
+        let config = IndexConfig {
+            m: workload.start.m.unwrap_or(args.m),
+            ef_construction: args.ef_construction,
+            seed: args.seed,
+            ..IndexConfig::new(dataset.dim(), dataset.metric())
+        };
+        let shape = Shape {
+            dataset: &dataset,
+            cpus: pin.plan(&machine, threads),
+            workload,
+            points: *points,
+            k: args.k,
+            ef: args.ef,
+            window: Duration::from_secs_f64(args.seconds),
+            seed: args.seed,
+        };
+        let oversubscribed = pin.oversubscribes(&machine, threads);
+        let (store, noise) = ((subject.make)(config)?, Noise::now());
+        let happened = trial::run(store.as_ref(), &shape, stop)?;
+        let mut tainted = Noise::now().since(&noise, oversubscribed);
+        tainted.extend(happened.unpinned.clone());
+        spinner.finish_and_clear();
+        if happened.interrupted {
+            outcome = Outcome::Interrupted;
+            break;
+        }
+        let judged = judge(&happened, &shape, &base, args.sample);
+        let of = Of { strategy: subject.name, workload: name, points: *points, threads, oversubscribed };
+        trials.push(told(&of, store, happened, judged, tainted));
     }
     let placement = pin.seats(&machine, plan.threads.last().copied().unwrap_or(1));
     let document = Document {
@@ -135,10 +140,7 @@ fn measure(
         build: build_info(),
         dataset: described(&dataset),
         config: Config {
-            occupancy: plan.occupancy,
-            writes: args.writes,
-            fresh: args.fresh,
-            stalled_reader: args.stalled_reader,
+            workloads: plan.workloads.iter().map(|it| (it.name.clone(), it.workload.clone())).collect(),
             m: args.m,
             ef_construction: args.ef_construction,
             ef: args.ef,
@@ -211,10 +213,17 @@ fn judge(happened: &Happened, shape: &Shape<'_>, base: &CodedBase, sample: usize
     }
 }
 
-fn told(
-    strategy: &str,
+/// What a trial was of.
+struct Of<'a> {
+    strategy: &'a str,
+    workload: &'a str,
+    points: usize,
     threads: usize,
     oversubscribed: bool,
+}
+
+fn told(
+    of: &Of<'_>,
     store: Box<dyn Store>,
     happened: Happened,
     judged: Judged,
@@ -230,9 +239,11 @@ fn told(
     drop(store);
     let teardown = begin.elapsed();
     Trial {
-        strategy: strategy.to_owned(),
-        threads,
-        oversubscribed,
+        strategy: of.strategy.to_owned(),
+        workload: of.workload.to_owned(),
+        points: of.points,
+        threads: of.threads,
+        oversubscribed: of.oversubscribed,
         seconds: happened.seconds,
         search: happened.searches.op(happened.seconds),
         insert: happened.inserts.op(happened.seconds),

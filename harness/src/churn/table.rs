@@ -23,29 +23,34 @@ const HEADER: [&str; 12] = [
     "flags",
 ];
 
-/// Writes the table with its legend.
+/// Writes a table for each workload, with their legend.
 pub(super) fn print(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     let (config, data) = (&document.config, &document.dataset);
-    let reader =
-        if config.stalled_reader { ", a reader stalled in the middle half of the window" } else { "" };
     writeln!(
         out,
-        "{} of {} points of {} live, {:.0} % of the operations write, k = {}, ef = {}{reader}\n",
-        grouped(config.occupancy as f64),
-        grouped(data.rows as f64),
+        "{}: {} rows of {} components, k = {}, ef = {}\n",
         data.name,
-        100.0 * config.writes,
+        grouped(data.rows as f64),
+        data.dim,
         config.k,
-        config.ef,
+        config.ef
     )?;
-    let mut table: Table = plain(&HEADER, false);
-    for trial in &document.trials {
-        table.add_row(cells(trial));
+    for trials in document.trials.chunk_by(|one, other| one.workload == other.workload) {
+        let name = &trials[0].workload;
+        let about = config.workloads.get(name).map_or("", |workload| &workload.about);
+        let mut table: Table = plain(&HEADER, false);
+        for trial in trials {
+            table.add_row(cells(trial));
+        }
+        writeln!(
+            out,
+            "{name}: {about}; {} points when the window opened\n\n{table}\n",
+            grouped(trials[0].points as f64)
+        )?;
     }
     writeln!(
         out,
-        "{table}\n\n\
-         recall@k: the least and the most that it may be, since points came and went during a search.\n\
+        "recall@k: the least and the most that it may be, since points came and went during a search.\n\
          found: of the points that belong in an answer whatever the search saw, those that were in it; by age when it began.\n\
          ghosts: returned points that were not there at any time of the search; there must be none.\n\
          garbage: replaced and not yet freed, and kept for snapshots."

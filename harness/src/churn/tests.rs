@@ -4,8 +4,9 @@ use hnsw_core::graph::check::Health;
 use hnsw_core::graph::{MemoryReport, NodeId};
 use hnsw_core::hnsw::{Index, Scratch};
 use hnsw_core::vectors::F32;
-use hnsw_strategies::{LockFree, Slots};
+use hnsw_strategies::{LockFree, Mvcc, Slots};
 
+use super::workload::{BUILT_IN, Workload};
 use crate::data::generate::{self, uniform};
 
 #[derive(Debug, Parser)]
@@ -30,6 +31,10 @@ fn what_cannot_be_measured_is_refused() {
     assert!(refused(&["--ef", "5"]).contains("from k (10)"));
     assert!(refused(&["--strategies", "finest"]).contains("`finest`; there are sequential"));
     assert!(refused(&["--occupancy", "10000"]).contains("from 10 to 9999"));
+    assert!(refused(&["--workload", "hop-hub"]).contains("no workload `hop-hub`"));
+    assert!(
+        refused(&["--workload", "churn,build", "--writes", "0.5"]).contains("leaves the number of points")
+    );
     assert!(refused(&["--seconds", "0"]).contains("--seconds is 0"));
 }
 
@@ -44,13 +49,16 @@ fn config(dataset: &data::Dataset) -> IndexConfig {
 }
 
 fn churned(store: Box<dyn Store>, dataset: &data::Dataset) -> Trial {
+    worked(store, dataset, &Workload::named("churn").unwrap().1)
+}
+
+fn worked(store: Box<dyn Store>, dataset: &data::Dataset, workload: &Workload) -> Trial {
+    let points = workload.points(dataset.len());
     let shape = Shape {
         dataset,
         cpus: vec![None; 2],
-        occupancy: 200,
-        writes: 0.5,
-        fresh: 0.5,
-        stalled_reader: false,
+        workload,
+        points,
         k: 10,
         ef: 64,
         window: Duration::from_millis(150),
@@ -58,7 +66,8 @@ fn churned(store: Box<dyn Store>, dataset: &data::Dataset) -> Trial {
     };
     let happened = trial::run(store.as_ref(), &shape, &AtomicBool::new(false)).unwrap();
     let judged = judge(&happened, &shape, &CodedBase::of(dataset), 300);
-    told("it", 2, false, store, happened, judged, Vec::new())
+    let of = Of { strategy: "it", workload: "its", points, threads: 2, oversubscribed: false };
+    told(&of, store, happened, judged, Vec::new())
 }
 
 /// The share of the points found that were younger than a millisecond, or older.
@@ -84,6 +93,28 @@ fn a_sound_strategy_has_no_ghosts_and_finds_what_is_fresh() {
         trial.insert.unwrap().count > 0 && trial.remove.unwrap().count > 0 && trial.search.unwrap().count > 0
     );
     assert!(!trial.garbage.series.is_empty() && trial.garbage.end_bytes <= trial.garbage.peak_bytes);
+}
+
+#[test]
+fn every_built_in_workload_runs_and_finds_nothing_wrong() {
+    let dataset = dataset();
+    for (name, text) in BUILT_IN {
+        let workload = Workload::parse(name, text).unwrap();
+        let trial = worked(Box::new(Index::<Mvcc>::new(config(&dataset)).unwrap()), &dataset, &workload);
+        assert_eq!(trial.faults(), [""; 0], "{name}");
+        let mix = workload.mix;
+        let done = |op: &Option<crate::record::Op>| op.as_ref().map_or(0, |op| op.count) > 0;
+        assert_eq!(done(&trial.search), mix.search > 0.0, "{name}");
+        assert_eq!(done(&trial.insert), mix.insert + mix.replace > 0.0, "{name}");
+        assert_eq!(done(&trial.remove), mix.remove + mix.replace > 0.0, "{name}");
+        let least = trial.recall.map_or(1.0, |[least, _]| least);
+        assert!(least > 0.8, "{name}: {least}");
+        if workload.until == workload::Until::Rows {
+            assert_eq!(trial.live, dataset.len(), "{name}");
+        } else if !workload.grows() {
+            assert_eq!(trial.live, trial.points, "{name}");
+        }
+    }
 }
 
 /// An index with a planted bug.
@@ -116,15 +147,28 @@ impl Store for Planted {
         query: &[f32],
         beam: (usize, usize),
         scratch: &mut Scratch<F32>,
-        found: &mut Vec<NodeId>,
+        found: &mut dyn FnMut(usize, NodeId),
     ) -> Result<()> {
-        let newest = self.index.node_count() as u32 - self.lags;
-        Store::search(&self.index, query, beam, scratch, found)?;
-        found.retain(|node| node.get() < newest);
-        Ok(())
+        self.search_each(query, beam, scratch, found)
     }
 
-    fn with_reader(&self, meanwhile: &mut dyn FnMut()) {
+    fn search_each(
+        &self,
+        queries: &[f32],
+        beam: (usize, usize),
+        scratch: &mut Scratch<F32>,
+        found: &mut dyn FnMut(usize, NodeId),
+    ) -> Result<()> {
+        let newest = self.index.node_count() as u32 - self.lags;
+        let seen = &mut |query, node: NodeId| {
+            if node.get() < newest {
+                found(query, node);
+            }
+        };
+        Store::search_each(&self.index, queries, beam, scratch, seen)
+    }
+
+    fn with_reader(&self, meanwhile: &mut dyn FnMut(&mut dyn FnMut())) {
         self.index.with_reader(meanwhile);
     }
 
@@ -205,8 +249,12 @@ fn the_command_prints_a_table_and_writes_a_document() {
     let mut out = Vec::new();
     run(&args, &AtomicBool::new(false), &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
-    assert!(text.contains("a reader stalled") && text.contains("fine") && text.contains("mvcc"), "{text}");
+    assert!(
+        text.contains("churn: half searches") && text.contains("fine") && text.contains("mvcc"),
+        "{text}"
+    );
     let document: Document = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     assert_eq!(document.trials.len(), 2);
     assert!(document.trials.iter().all(|trial| trial.faults().is_empty() && trial.logged > 0));
+    assert!(document.config.workloads["churn"].reader.is_some() && document.trials[0].points == 300);
 }

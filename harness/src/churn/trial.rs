@@ -1,23 +1,24 @@
 //! One strategy at one thread count: points come and go, searches run, and everything is logged.
 //!
-//! A thread of its own looks at the garbage while the window is open; with `--stalled-reader` another one keeps a read session
-//! open in the middle half of it.
+//! A thread of its own looks at the garbage while the window is open; with a reader in the workload another one keeps a read
+//! session open for a part of it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use hnsw_core::error::ConfigError;
 use hnsw_core::graph::check::Health;
-use hnsw_core::graph::{Graph, GraphConfig, MemoryReport, NodeId};
-use hnsw_core::hnsw::{Index, IndexConfig, Scratch};
+use hnsw_core::graph::{At, Graph, GraphConfig, LinkBuf, MemoryReport, NodeId, View};
+use hnsw_core::hnsw::{Index, IndexConfig, Neighbor, Scratch};
 use hnsw_core::sync::{CachePadded, SiteCount, site_counts};
 use hnsw_core::vectors::F32;
 use std::ops::ControlFlow;
 
 use super::history::{Clock, Life, Lives, Search, Span, Target};
+use super::workload::{Pick, Reader, ReaderKind, Supply, Until, Workload};
 use crate::data::Dataset;
 use crate::sweep;
 use crate::sweep::log::Tally;
@@ -32,20 +33,28 @@ const LEAST_LOOK: Duration = Duration::from_millis(2);
 
 /// An index, as this workload sees it.
 pub(super) trait Store: Sync {
-    /// Inserts rows before the window, on the thread pool of the caller; returns the first node, the others follow it.
+    /// Inserts rows at once, on the thread pool of the caller; returns the first node, the others follow it.
     fn prefill(&self, rows: &[f32]) -> Result<NodeId>;
     fn insert(&self, vector: &[f32], scratch: &mut Scratch<F32>) -> Result<NodeId>;
     fn remove(&self, node: NodeId) -> Result<()>;
-    /// Puts the nodes of the answer into `found`, nearest first.
+    /// Gives the nodes of the answer to `found`, nearest first, with the number 0.
     fn search(
         &self,
         query: &[f32],
         beam: (usize, usize),
         scratch: &mut Scratch<F32>,
-        found: &mut Vec<NodeId>,
+        found: &mut dyn FnMut(usize, NodeId),
     ) -> Result<()>;
-    /// Calls `meanwhile` with a read session open.
-    fn with_reader(&self, meanwhile: &mut dyn FnMut());
+    /// Searches for each of some queries in one call; `found` gets the number of the query with each node of its answer.
+    fn search_each(
+        &self,
+        queries: &[f32],
+        beam: (usize, usize),
+        scratch: &mut Scratch<F32>,
+        found: &mut dyn FnMut(usize, NodeId),
+    ) -> Result<()>;
+    /// Calls `meanwhile` with a read session open; what it gets reads the next list of level 0 through that session.
+    fn with_reader(&self, meanwhile: &mut dyn FnMut(&mut dyn FnMut()));
     fn memory(&self) -> MemoryReport;
     fn quiesce(&self);
     fn health(&self) -> Health;
@@ -69,15 +78,32 @@ impl<G: Graph> Store for Index<G, F32> {
         query: &[f32],
         (k, ef): (usize, usize),
         scratch: &mut Scratch<F32>,
-        found: &mut Vec<NodeId>,
+        found: &mut dyn FnMut(usize, NodeId),
     ) -> Result<()> {
-        found.extend(self.search_with(query, k, ef, scratch)?.iter().map(|neighbor| neighbor.node));
+        self.search_with(query, k, ef, scratch)?.iter().for_each(|near| found(0, near.node));
         Ok(())
     }
 
-    fn with_reader(&self, meanwhile: &mut dyn FnMut()) {
-        let _session = self.graph().read();
-        meanwhile();
+    fn search_each(
+        &self,
+        queries: &[f32],
+        (k, ef): (usize, usize),
+        scratch: &mut Scratch<F32>,
+        found: &mut dyn FnMut(usize, NodeId),
+    ) -> Result<()> {
+        let each = |query, answer: &[Neighbor]| answer.iter().for_each(|near| found(query, near.node));
+        Ok(self.search_each_with(queries, k, ef, scratch, each)?)
+    }
+
+    fn with_reader(&self, meanwhile: &mut dyn FnMut(&mut dyn FnMut())) {
+        let session = self.graph().read();
+        let (mut links, mut node) = (LinkBuf::new(), 0);
+        meanwhile(&mut || {
+            let count = session.node_count() as u32;
+            node = if node + 1 < count { node + 1 } else { 0 };
+            // What the list holds is of no account; that it is read is.
+            std::hint::black_box(session.links(At::new(NodeId::new(node), 0), &mut links).len());
+        });
     }
 
     fn memory(&self) -> MemoryReport {
@@ -128,10 +154,9 @@ pub(super) struct Shape<'a> {
     pub(super) dataset: &'a Dataset,
     /// Where workers run.
     pub(super) cpus: Vec<Option<usize>>,
-    pub(super) occupancy: usize,
-    pub(super) writes: f64,
-    pub(super) fresh: f64,
-    pub(super) stalled_reader: bool,
+    pub(super) workload: &'a Workload,
+    /// Points that are there when the window opens.
+    pub(super) points: usize,
     pub(super) k: usize,
     pub(super) ef: usize,
     pub(super) window: Duration,
@@ -184,38 +209,37 @@ struct Field<'a> {
     shape: &'a Shape<'a>,
     store: &'a dyn Store,
     clock: Clock,
-    next_row: CachePadded<AtomicUsize>,
+    supply: Supply,
     /// The row that each worker inserted last.
     latest: Vec<CachePadded<AtomicU32>>,
-    /// The nodes that each worker begins with.
+    /// The first of the nodes that were there before.
     first: NodeId,
 }
 
 /// Fills the store and runs a window on it.
 pub(super) fn run(store: &dyn Store, shape: &Shape<'_>, stop: &AtomicBool) -> Result<Happened> {
-    let Shape { dataset, occupancy, .. } = *shape;
-    let first = store.prefill(&dataset.base()[..occupancy * dataset.dim()])?;
-    let (clock, workers) = (Clock::start(), shape.cpus.len());
-    let field = Field {
-        shape,
-        store,
-        clock,
-        next_row: CachePadded::new(AtomicUsize::new(occupancy)),
-        latest: (0..workers).map(|worker| CachePadded::new(AtomicU32::new(worker as u32))).collect(),
-        first,
+    let Shape { dataset, workload, points, .. } = *shape;
+    let supply = Supply::new(workload, dataset, points, shape.seed);
+    let first = match points {
+        0 => NodeId::new(0),
+        _ => store.prefill(&rows_of(dataset, &supply.first))?,
     };
+    let (clock, workers) = (Clock::start(), shape.cpus.len());
+    let lately = |worker: usize| supply.first.get(worker).or(supply.first.last()).copied().unwrap_or(0);
+    let latest = (0..workers).map(|worker| CachePadded::new(AtomicU32::new(lately(worker)))).collect();
+    let field = Field { shape, store, clock, latest, first, supply };
     let mut cpus = shape.cpus.clone();
-    cpus.resize(workers + 1 + usize::from(shape.stalled_reader), None);
+    cpus.resize(workers + 1 + usize::from(workload.reader.is_some()), None);
     let window = workers::run(
         &cpus,
-        Some(shape.window),
+        (workload.until == Until::Time).then_some(shape.window),
         stop,
         site_counts,
-        |_| Scratch::new(),
-        |turn, scratch| match turn.worker {
-            worker if worker < workers => field.work(turn, scratch),
-            watcher if watcher == workers => Ok(field.watch(turn)),
-            _ => Ok(field.stall(turn)),
+        |worker| (worker < workers).then(Worker::new),
+        |turn, worker| match (worker, workload.reader) {
+            (Some(worker), _) => field.work(turn, worker),
+            (None, Some(reader)) if turn.worker > workers => Ok(field.read(turn, reader)),
+            (None, _) => Ok(field.watch(turn)),
         },
     );
     let mut happened = Happened {
@@ -230,8 +254,8 @@ pub(super) fn run(store: &dyn Store, shape: &Shape<'_>, stop: &AtomicBool) -> Re
         unpinned: window.unpinned,
         interrupted: window.interrupted,
     };
-    for row in 0..occupancy as u32 {
-        happened.born(NodeId::new(first.get() + row), Life::from_before(row))?;
+    for (node, row) in (first.get()..).zip(&field.supply.first) {
+        happened.born(NodeId::new(node), Life::from_before(*row))?;
     }
     for worked in window.results {
         happened.add(worked?)?;
@@ -295,58 +319,130 @@ impl Worked {
     }
 }
 
-impl Field<'_> {
-    /// Writes and searches until the window is over; once of each kind that is asked for at least.
-    fn work(&self, turn: &Turn<'_>, mut scratch: Scratch<F32>) -> Result<Worked> {
-        let Shape { dataset, occupancy, writes, fresh, .. } = *self.shape;
-        let (workers, worker) = (self.latest.len(), turn.worker);
-        let mut random = fastrand::Rng::with_seed(self.shape.seed ^ (worker as u64 + 1) << 32);
-        let own = (worker..occupancy).step_by(workers);
-        let mut live: VecDeque<_> = own.map(|row| NodeId::new(self.first.get() + row as u32)).collect();
-        let (mut worked, mut found) = (Worked::new(), Vec::new());
-        let (mut wrote, mut searched) = (writes == 0.0, writes == 1.0);
-        while !turn.is_over() || !wrote || !searched {
-            let write = if turn.is_over() { !wrote } else { random.f64() < writes };
-            if write {
-                wrote = true;
-                self.insert(worker, &mut live, &mut scratch, &mut worked)?;
-                self.remove(&mut live, &mut worked)?;
-                continue;
-            }
-            searched = true;
-            let target = match random.f64() < fresh {
-                // Relaxed: a hint of what to search for; the times tell whether it must be found.
-                true => Target::Fresh(self.latest[random.usize(..workers)].load(Ordering::Relaxed)),
-                false => Target::Query(random.u32(..dataset.query_count() as u32)),
-            };
-            self.search(target, &mut scratch, &mut found, &mut worked)?;
+/// What one worker has to itself.
+struct Worker {
+    random: fastrand::Rng,
+    scratch: Scratch<F32>,
+    /// Its points, the oldest first.
+    live: VecDeque<NodeId>,
+    /// What one call searches for, its vectors, and what it found.
+    targets: Vec<Target>,
+    queries: Vec<f32>,
+    found: Vec<(usize, NodeId)>,
+    worked: Worked,
+}
+
+impl Worker {
+    fn new() -> Worker {
+        Worker {
+            random: fastrand::Rng::new(),
+            scratch: Scratch::new(),
+            live: VecDeque::new(),
+            targets: Vec::new(),
+            queries: Vec::new(),
+            found: Vec::new(),
+            worked: Worked::new(),
         }
-        Ok(worked)
+    }
+}
+
+/// A kind of operation.
+#[derive(Clone, Copy)]
+enum Kind {
+    Search,
+    Insert,
+    Remove,
+    Replace,
+}
+
+impl Field<'_> {
+    /// Does what the mix says until the window is over; once of each kind that is asked for at least.
+    fn work(&self, turn: &Turn<'_>, mut worker: Worker) -> Result<Worked> {
+        let (workers, mix) = (self.latest.len(), self.shape.workload.mix);
+        worker.random = fastrand::Rng::with_seed(self.shape.seed ^ (turn.worker as u64 + 1) << 32);
+        let own = (turn.worker..self.shape.points).step_by(workers);
+        worker.live = own.map(|point| NodeId::new(self.first.get() + point as u32)).collect();
+        // Removals last: there must be something to remove.
+        let kinds = [
+            (Kind::Search, mix.search),
+            (Kind::Insert, mix.insert),
+            (Kind::Replace, mix.replace),
+            (Kind::Remove, mix.remove),
+        ];
+        let mut left = kinds.map(|(_, share)| share > 0.0);
+        let pool = self.pool()?;
+        loop {
+            let at = match turn.is_over() {
+                true => left.iter().position(|left| *left),
+                false => Some(drawn(&kinds.map(|(_, share)| share), worker.random.f64())),
+            };
+            let Some(at) = at else { return Ok(worker.worked) };
+            left[at] = false;
+            match kinds[at].0 {
+                Kind::Search => self.search(&mut worker)?,
+                Kind::Remove => self.remove(&mut worker)?,
+                Kind::Insert | Kind::Replace => {
+                    let count = self.insert(turn, &mut worker, pool.as_ref())?;
+                    if count == 0 {
+                        // No row is left: with another mix than was asked for, no one goes on.
+                        turn.end();
+                        return Ok(worker.worked);
+                    }
+                    if matches!(kinds[at].0, Kind::Replace) {
+                        (0..count).try_for_each(|_| self.remove(&mut worker))?;
+                    }
+                }
+            }
+        }
     }
 
+    /// Where rows come in batches: a pool of one thread, so that a call runs on the thread of its worker's share alone.
+    fn pool(&self) -> Result<Option<rayon::ThreadPool>> {
+        match self.shape.workload.insert.batch {
+            1 => Ok(None),
+            _ => Ok(Some(rayon::ThreadPoolBuilder::new().num_threads(1).build()?)),
+        }
+    }
+
+    /// Inserts a row, or a batch of them; returns how many.
     fn insert(
         &self,
-        worker: usize,
-        live: &mut VecDeque<NodeId>,
-        scratch: &mut Scratch<F32>,
-        worked: &mut Worked,
-    ) -> Result<()> {
-        // Relaxed: hands out numbers; the rows themselves never change.
-        let row = self.next_row.fetch_add(1, Ordering::Relaxed) % self.shape.dataset.len();
+        turn: &Turn<'_>,
+        worker: &mut Worker,
+        pool: Option<&rayon::ThreadPool>,
+    ) -> Result<usize> {
+        let Worker { random, scratch, live, worked, .. } = worker;
+        let dataset = self.shape.dataset;
+        let batch = self.shape.workload.insert.batch;
+        let rows: Vec<u32> = (0..batch).map_while(|_| self.supply.row(random)).collect();
+        let Some(last) = rows.last() else { return Ok(0) };
+        let vectors = if batch > 1 { rows_of(dataset, &rows) } else { Vec::new() };
         let begin = self.clock.before();
-        let node =
-            self.store.insert(self.shape.dataset.row(row), scratch).context("an insert was refused")?;
+        let first = match pool {
+            Some(pool) => pool.install(|| self.store.prefill(&vectors)),
+            None => self.store.insert(dataset.row(*last as usize), scratch),
+        };
+        let first = first.context("an insert was refused")?;
         let insert = Span { begin, end: self.clock.after() };
-        worked.inserts.add(insert.length(), 1);
-        worked.born.push((node, Life { row: row as u32, insert, remove: None }));
-        live.push_back(node);
-        // Relaxed: see where it is read.
-        self.latest[worker].store(row as u32, Ordering::Relaxed);
-        Ok(())
+        worked.inserts.add(insert.length(), rows.len() as u64);
+        for (node, row) in (first.get()..).map(NodeId::new).zip(&rows) {
+            worked.born.push((node, Life { row: *row, insert, remove: None }));
+            live.push_back(node);
+        }
+        // Relaxed: a hint of what to search for; the times tell whether it must be found.
+        self.latest[turn.worker].store(*last, Ordering::Relaxed);
+        Ok(rows.len())
     }
 
-    fn remove(&self, live: &mut VecDeque<NodeId>, worked: &mut Worked) -> Result<()> {
-        let Some(node) = live.pop_front() else { return Ok(()) };
+    fn remove(&self, worker: &mut Worker) -> Result<()> {
+        let Worker { random, live, worked, .. } = worker;
+        let node = match self.shape.workload.remove.pick {
+            Pick::Oldest => live.pop_front(),
+            Pick::Newest => live.pop_back(),
+            Pick::Random if live.is_empty() => None,
+            Pick::Random => live.swap_remove_back(random.usize(..live.len())),
+        };
+        let Some(node) = node else { return Ok(()) };
         let begin = self.clock.before();
         self.store.remove(node).context("the removal of a live node was refused; this is a bug")?;
         let span = Span { begin, end: self.clock.after() };
@@ -355,27 +451,53 @@ impl Field<'_> {
         Ok(())
     }
 
-    fn search(
-        &self,
-        target: Target,
-        scratch: &mut Scratch<F32>,
-        found: &mut Vec<NodeId>,
-        worked: &mut Worked,
-    ) -> Result<()> {
-        let query = vector_of(self.shape.dataset, target);
+    /// Searches for one target, or for a batch of them in one call.
+    fn search(&self, worker: &mut Worker) -> Result<()> {
+        let Worker { random, scratch, targets, queries, found, worked, .. } = worker;
+        let (searches, beam) = (self.shape.workload.search, (self.shape.k, self.shape.ef));
+        targets.clear();
+        targets.extend((0..searches.batch).map(|_| self.target(random, searches.fresh)));
+        let query = match targets[..] {
+            [target] => vector_of(self.shape.dataset, target),
+            _ => {
+                queries.clear();
+                queries.extend(targets.iter().flat_map(|target| vector_of(self.shape.dataset, *target)));
+                &queries[..]
+            }
+        };
         found.clear();
         let begin = self.clock.before();
-        self.store
-            .search(query, (self.shape.k, self.shape.ef), scratch, found)
-            .context("a search was refused")?;
+        let each = &mut |target, node| found.push((target, node));
+        let searched = match targets.len() {
+            1 => self.store.search(query, beam, scratch, each),
+            _ => self.store.search_each(query, beam, scratch, each),
+        };
+        searched.context("a search was refused")?;
         let span = Span { begin, end: self.clock.after() };
-        worked.searches.add(span.length(), 1);
+        worked.searches.add(span.length(), targets.len() as u64);
         let Log { searches, nodes } = &mut worked.log;
-        if searches.len() < LOGGED {
-            searches.push((target, span, nodes.len()..nodes.len() + found.len()));
-            nodes.extend_from_slice(found);
+        if searches.len() + targets.len() > LOGGED {
+            return Ok(());
+        }
+        // Queries that are in flight together end in any order.
+        found.sort_by_key(|(target, _)| *target);
+        let mut rest = &found[..];
+        for (number, target) in targets.iter().enumerate() {
+            let (answer, others) = rest.split_at(rest.partition_point(|(of, _)| *of == number));
+            searches.push((*target, span, nodes.len()..nodes.len() + answer.len()));
+            nodes.extend(answer.iter().map(|(_, node)| *node));
+            rest = others;
         }
         Ok(())
+    }
+
+    /// Something to search for.
+    fn target(&self, random: &mut fastrand::Rng, fresh: f64) -> Target {
+        match random.f64() < fresh {
+            // Relaxed: a hint of what to search for; the times tell whether it must be found.
+            true => Target::Fresh(self.latest[random.usize(..self.latest.len())].load(Ordering::Relaxed)),
+            false => Target::Query(self.supply.query(random)),
+        }
     }
 
     /// Looks at the garbage until the window is over.
@@ -395,16 +517,20 @@ impl Field<'_> {
         }
     }
 
-    /// Keeps a session open in the middle half of the window.
-    fn stall(&self, turn: &Turn<'_>) -> Worked {
-        let begin = Instant::now();
-        let wait_until = |share: f64| {
+    /// Keeps a session open for a part of the window.
+    fn read(&self, turn: &Turn<'_>, reader: Reader) -> Worked {
+        let (begin, [from, to]) = (Instant::now(), reader.between);
+        let until = |share: f64, pass: &mut dyn FnMut()| {
             while !turn.is_over() && begin.elapsed() < self.shape.window.mul_f64(share) {
-                thread::sleep(LEAST_LOOK);
+                pass();
             }
         };
-        wait_until(0.25);
-        self.store.with_reader(&mut || wait_until(0.75));
+        let sleep = || thread::sleep(LEAST_LOOK);
+        until(from, &mut { sleep });
+        self.store.with_reader(&mut |read| match reader.kind {
+            ReaderKind::Stalled => until(to, &mut { sleep }),
+            ReaderKind::Long => until(to, read),
+        });
         Worked::new()
     }
 }
@@ -413,6 +539,23 @@ impl Span {
     fn length(self) -> Duration {
         Duration::from_nanos(self.end.saturating_sub(self.begin))
     }
+}
+
+/// Which of some shares, which add up to 1, a number from 0 to 1 falls into.
+fn drawn(shares: &[f64], number: f64) -> usize {
+    let mut sum = 0.0;
+    let reached = |share: &f64| {
+        sum += share;
+        number < sum
+    };
+    // Shares add up to 1 but for rounding: what falls beyond them is for the last that there is.
+    let last = || shares.iter().rposition(|share| *share > 0.0);
+    shares.iter().position(reached).or_else(last).unwrap_or(0)
+}
+
+/// Rows, one after another.
+fn rows_of(dataset: &Dataset, rows: &[u32]) -> Vec<f32> {
+    rows.iter().flat_map(|row| dataset.row(*row as usize)).copied().collect()
 }
 
 /// The vector that was searched for.

@@ -263,7 +263,7 @@ impl Rows {
     }
 }
 
-/// The base of a data set, coded once, to compare single vectors with all of it.
+/// Vectors, as a rule the base of a data set, coded once, to compare single ones with all of them.
 pub(crate) struct CodedBase {
     codec: F32,
     rows: Rows,
@@ -272,9 +272,14 @@ pub(crate) struct CodedBase {
 impl CodedBase {
     /// Codes all rows.
     pub(crate) fn of(set: &Dataset) -> CodedBase {
+        CodedBase::of_vectors(set, set.base())
+    }
+
+    /// Codes whole vectors of the dimension and the metric of a set instead of its base.
+    pub(crate) fn of_vectors(set: &Dataset, vectors: &[f32]) -> CodedBase {
         let codec = set.space().codec();
-        let mut rows = Rows::new(&codec, set.len());
-        rows.fill(&codec, set.base());
+        let mut rows = Rows::new(&codec, vectors.len() / set.dim());
+        rows.fill(&codec, vectors);
         CodedBase { codec, rows }
     }
 
