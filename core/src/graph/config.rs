@@ -74,3 +74,42 @@ impl GraphConfig {
         node.index() < self.capacity
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_have_31_bits_less_the_one_of_an_empty_slot() {
+        assert_eq!(MAX_NODES, 0x7fff_ffff);
+        assert_eq!(GraphConfig::new(16).capacity, MAX_NODES);
+    }
+
+    #[test]
+    fn what_is_expected_is_known_where_a_capacity_was_given() {
+        let open = GraphConfig::new(16);
+        assert_eq!((open.expected_nodes(), open.expected_upper()), (None, None));
+        let bounded = open.with_capacity(1_000);
+        assert_eq!(bounded.expected_nodes(), Some(1_000));
+        // 1/16 + 1/256 + … of the nodes is 1/15 of them, and one for the division.
+        assert_eq!(bounded.expected_upper(), Some(67));
+        assert_eq!(bounded.max_upper(), 15_000);
+    }
+
+    #[test]
+    fn ids_below_the_capacity_are_held() {
+        let config = GraphConfig::new(4).with_capacity(10);
+        assert!(config.holds(NodeId::new(0)) && config.holds(NodeId::new(9)));
+        assert!(!config.holds(NodeId::new(10)) && !config.holds(NodeId::new(11)));
+    }
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        let check = |m, capacity| GraphConfig::new(m).with_capacity(capacity).check();
+        assert_eq!(check(2, 1).and(check(MAX_M, MAX_NODES)), Ok(()));
+        assert_eq!(check(1, 1), Err(ConfigError::M(1)));
+        assert_eq!(check(MAX_M + 1, 1), Err(ConfigError::M(MAX_M + 1)));
+        assert_eq!(check(2, 0), Err(ConfigError::Capacity(0)));
+        assert_eq!(check(2, MAX_NODES + 1), Err(ConfigError::Capacity(MAX_NODES + 1)));
+    }
+}

@@ -28,3 +28,30 @@ impl core::ops::Sub for Contention {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_difference_of_two_readings_is_that_of_each_count() {
+        let reading = |by: u64| Contention {
+            lock_waits: 1 + by,
+            cas_failures: 2 + 2 * by,
+            commit_conflicts: 3 + 3 * by,
+            read_retries: 4 + 4 * by,
+            versions_walked: 5 + 5 * by,
+        };
+        let added = reading(10) - reading(0);
+        assert_eq!(
+            added,
+            Contention {
+                lock_waits: 10,
+                cas_failures: 20,
+                commit_conflicts: 30,
+                read_retries: 40,
+                versions_walked: 50
+            }
+        );
+    }
+}
