@@ -29,6 +29,7 @@ macro_rules! suite {
                 the_entry_point_only_rises,
                 one_of_many_removes_a_node,
                 lists_are_never_torn,
+                a_wait_for_a_lock_is_counted,
             }
         })+
     };
@@ -48,6 +49,37 @@ hnsw_strategies::for_each_strategy!(suite);
 const THREADS: u32 = 4;
 /// Rewrites of one thread in a race. Odd, so that the last one adds.
 const ROUNDS: u32 = 1_001;
+
+/// Strategies that hold a lock while a rewrite decides. The others have none then that another writer could wait for.
+const LOCKED_REWRITES: [&str; 4] = ["sequential", "coarse", "fine", "batch"];
+
+fn a_wait_for_a_lock_is_counted<G: Graph>() {
+    if !LOCKED_REWRITES.contains(&G::NAME) {
+        return;
+    }
+    let graph: G = graph(4, 10);
+    let node = graph.reserve(1, |_| 0).unwrap();
+    edit(&graph, |session| session.publish(node));
+    assert_eq!(graph.contention().lock_waits, 0);
+    let (held, waited) = (Barrier::new(2), Duration::from_secs(20));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            edit(&graph, |session| {
+                session.rewrite(At::new(node, 0), |_, _| {
+                    held.wait();
+                    let until = Instant::now() + waited;
+                    while graph.contention().lock_waits == 0 && Instant::now() < until {
+                        thread::yield_now();
+                    }
+                    Verdict::Keep
+                })
+            })
+        });
+        held.wait();
+        edit(&graph, |session| session.rewrite(At::new(node, 0), |_, _| Verdict::Keep));
+    });
+    assert!(graph.contention().lock_waits > 0, "a writer waited for another and it was not counted");
+}
 
 fn graph<G: Graph>(m: usize, capacity: usize) -> G {
     G::with_config(&GraphConfig::new(m).with_capacity(capacity)).unwrap()
