@@ -91,6 +91,11 @@ impl Bands {
 /// # Errors
 /// Too few thread counts, or rates that are not above zero.
 pub fn scaling(points: &BTreeMap<usize, Blocks>, seed: u64) -> Result<Scaling, Refusal> {
+    scaling_of_draws(points, seed, RESAMPLES / 2)
+}
+
+/// [`scaling`], with bands from so many draws.
+fn scaling_of_draws(points: &BTreeMap<usize, Blocks>, seed: u64, count: usize) -> Result<Scaling, Refusal> {
     let points: BTreeMap<usize, &Blocks> = points
         .iter()
         .filter(|(_, blocks)| !blocks.is_empty())
@@ -115,13 +120,13 @@ pub fn scaling(points: &BTreeMap<usize, Blocks>, seed: u64) -> Result<Scaling, R
     Ok(Scaling {
         counts: points.keys().copied().collect(),
         usl,
-        bands: bands(&points, seed),
+        bands: bands(&points, seed, count),
         amdahl,
         residual,
     })
 }
 
-fn bands(points: &BTreeMap<usize, &Blocks>, seed: u64) -> Option<Bands> {
+fn bands(points: &BTreeMap<usize, &Blocks>, seed: u64, count: usize) -> Option<Bands> {
     let all: std::collections::BTreeSet<usize> =
         points.values().flat_map(|blocks| blocks.keys().copied()).collect();
     if all.len() < crate::stats::LEAST_FOR_INTERVAL {
@@ -129,8 +134,8 @@ fn bands(points: &BTreeMap<usize, &Blocks>, seed: u64) -> Option<Bands> {
     }
     let all: Vec<usize> = all.into_iter().collect();
     let mut random = Draws::new(seed);
-    let mut draws = Vec::with_capacity(RESAMPLES / 2);
-    for _ in 0..RESAMPLES / 2 {
+    let mut draws = Vec::with_capacity(count);
+    for _ in 0..count {
         let drawn: Vec<usize> = random.again(all.len()).into_iter().map(|at| all[at]).collect();
         let loads: Vec<Load> = points
             .iter()
