@@ -14,6 +14,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle};
 
+use crate::churn;
 use crate::noise;
 use crate::output;
 use crate::record::{Document, read};
@@ -27,7 +28,7 @@ const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::new('─
 /// Print the tables of a result file
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Examples:\n  hnsw-lab report results/sweep.json --workload search\n  hnsw-lab report results/sweep.json --html sweep.html"
+    after_help = "Examples:\n  hnsw-lab report results/sweep.json --workload search\n  hnsw-lab report results/sweep.json --html sweep.html\n  hnsw-lab report results/sweep.json --html sweep.html --churn churn.json"
 )]
 pub struct ReportArgs {
     /// Result file that `hnsw-lab sweep` wrote
@@ -44,6 +45,9 @@ pub struct ReportArgs {
     /// Instead, write a page with all tables and figures to this file; it needs no network
     #[arg(long, value_name = "FILE", conflicts_with_all = ["csv", "workload", "tax"])]
     pub html: Option<PathBuf>,
+    /// With --html: a file that `hnsw-lab churn` wrote, for a section on what happens under writes
+    #[arg(long, value_name = "FILE", requires = "html")]
+    pub churn: Option<PathBuf>,
     /// What `hnsw-lab noise` wrote on this machine: says how small a difference the tables can show
     #[arg(long, value_name = "FILE")]
     pub noise: Option<PathBuf>,
@@ -57,8 +61,9 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let document = read(&args.file)?;
     if let Some(path) = &args.html {
         let unwritable = || format!("{}: cannot be written; choose another file", path.display());
+        let churned = args.churn.as_deref().map(churn::read).transpose()?;
         output::check_place(path).with_context(unwritable)?;
-        fs::write(path, page::page(&document)?).with_context(unwritable)?;
+        fs::write(path, page::page(&document, churned.as_ref())?).with_context(unwritable)?;
         return output::print(&format!("wrote {}\n", path.display()))
             .context("cannot write to standard output");
     }

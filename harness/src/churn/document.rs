@@ -1,7 +1,9 @@
 //! What `churn` found, as it is written to a file.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::workload::Workload;
@@ -181,4 +183,24 @@ impl Trial {
             .then(|| format!("{} points are live, and {} should be", self.live, self.expected_live));
         [ghosts, unreachable, live].into_iter().flatten().collect()
     }
+}
+
+/// Reads a document that `hnsw-lab churn` wrote.
+///
+/// # Errors
+/// One line that says what is wrong with the file.
+pub(crate) fn read(path: &Path) -> Result<Document> {
+    let file = path.display();
+    let bytes = std::fs::read(path).with_context(|| {
+        format!("cannot read {file}; give the path of a file that `hnsw-lab churn` wrote")
+    })?;
+    let document: Document = serde_json::from_slice(&bytes).with_context(|| {
+        format!("{file} is no document of `hnsw-lab churn`, or of another version; make one with `hnsw-lab churn --out`")
+    })?;
+    ensure!(
+        document.schema_version == SCHEMA_VERSION,
+        "{file} has schema version {}, and this program reads version {SCHEMA_VERSION}; use another hnsw-lab",
+        document.schema_version
+    );
+    Ok(document)
 }

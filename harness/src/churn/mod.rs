@@ -16,6 +16,7 @@ mod trial;
 pub mod workload;
 
 pub use args::ChurnArgs;
+pub(crate) use document::read;
 pub use document::{Config, Dataset, Document, Freshness, Garbage, SCHEMA_VERSION, Site, Trial};
 pub(crate) use history::Clock;
 

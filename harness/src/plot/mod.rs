@@ -7,8 +7,10 @@
 //! - `recall`: recall against throughput, a panel per thread count.
 //! - `latency`: how many operations take longer than so long, a panel per thread count.
 //! - `memory`: bytes above the raw vectors by category, a bar per strategy.
+//! - `garbage`: of a document of `churn`, for pages: garbage over time, a panel per thread count.
 
 mod axis;
+mod garbage;
 mod latency;
 mod memory;
 mod panel;
@@ -28,6 +30,7 @@ use crate::record::{Document, read};
 use crate::report::grouped;
 use crate::summary::Summary;
 
+pub(crate) use garbage::figures as garbage;
 pub use style::strategy_colour;
 
 /// Draw the figures of a result file, as SVG and PNG

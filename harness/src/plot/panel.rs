@@ -18,7 +18,7 @@ const NAME_PITCH: i32 = 28;
 pub(super) enum Stroke {
     /// Measured: a solid line with a mark at each point.
     Measured,
-    /// A law within what was measured: a thin solid line without marks.
+    /// A law within what was measured, or a series of many readings: a thin solid line without marks.
     Fitted,
     /// A level to compare with, or a law beyond what was measured: dashed, without marks.
     Reference,

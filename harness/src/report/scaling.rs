@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use comfy_table::Cell;
-
-use super::{cell, grouped, plain};
+use super::{grouped, plain};
 use crate::fit::{ENOUGH_COUNTS, Refusal, Scaling, scaling};
 use crate::stats::Interval;
 use crate::summary::{BASELINE, Point, Summary};
 
-const HEADER: [&str; 11] = [
+pub(super) const HEADER: [&str; 11] = [
     "workload",
     "codec",
     "strategy",
@@ -31,9 +29,37 @@ pub(crate) fn fit_of(points: &[&Point], strategy: &str, seed: u64) -> Result<Sca
     scaling(&blocks, seed)
 }
 
+/// What is to be said of the laws of scaling.
+pub(super) struct Laws {
+    /// One for each fit, in the order of the header.
+    pub(super) rows: Vec<Vec<String>>,
+    /// Sentences: what the columns mean, what is weak, what has no fit.
+    pub(super) notes: Vec<String>,
+}
+
 /// The section: a table with a line for each fit, and a line for what has none. Nothing where there is no strategy to speak of.
 pub(super) fn section(summary: &Summary, workloads: &[&str], terminal: bool) -> Option<String> {
-    let mut table = plain(&HEADER, terminal);
+    let Laws { rows, notes } = laws(summary, workloads);
+    let mut text = String::new();
+    if !rows.is_empty() {
+        let mut table = plain(&HEADER, terminal);
+        table.add_rows(rows);
+        let _ = writeln!(
+            text,
+            "\nScaling: X(N) = λN / (1 + σ(N-1) + κN(N-1)), fitted to medians over blocks; bands over blocks drawn again\n{}",
+            table.trim_fmt()
+        );
+    }
+    for note in notes {
+        let begin = if text.is_empty() { "\nScaling: " } else { "" };
+        let _ = writeln!(text, "{begin}{note}");
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+/// The fits of all strategies but the one without synchronisation.
+pub(super) fn laws(summary: &Summary, workloads: &[&str]) -> Laws {
+    let (mut rows, mut notes) = (Vec::new(), Vec::new());
     let mut refused: Vec<Refusal> = Vec::new();
     let mut few = false;
     for workload in workloads {
@@ -50,30 +76,24 @@ pub(super) fn section(summary: &Summary, workloads: &[&str], terminal: bool) -> 
                     Ok(fit) => {
                         few |= fit.counts.len() < ENOUGH_COUNTS;
                         let cost = costs.get(strategy).copied().filter(|_| baseline);
-                        let mut row = vec![Cell::new(workload), Cell::new(&codec), Cell::new(strategy)];
+                        let mut row = vec![(*workload).to_owned(), codec.clone(), strategy.to_owned()];
                         row.extend(cells(&fit, cost));
-                        table.add_row(row);
+                        rows.push(row);
                     }
                     Err(refusal) => refused.push(refusal),
                 }
             }
         }
     }
-    let mut text = String::new();
-    if table.row_count() > 0 {
-        let _ = writeln!(
-            text,
-            "\nScaling: X(N) = λN / (1 + σ(N-1) + κN(N-1)), fitted to medians over blocks; bands over blocks drawn again\n{}",
-            table.trim_fmt()
-        );
-        text.push_str(
-            "off: root mean square of what the fit misses. COST: threads needed to beat `sequential` on one thread.\n",
+    if !rows.is_empty() {
+        notes.push(
+            "off: root mean square of what the fit misses. COST: threads needed to beat `sequential` on one thread."
+                .to_owned(),
         );
         if few {
-            let _ = writeln!(
-                text,
+            notes.push(format!(
                 "Fits to fewer than {ENOUGH_COUNTS} thread counts are weak: take σ and κ for orders of magnitude, and no peak from them."
-            );
+            ));
         }
     }
     // What most lack; the reasons are alike.
@@ -82,21 +102,19 @@ pub(super) fn section(summary: &Summary, workloads: &[&str], terminal: bool) -> 
         Refusal::NotPositive => usize::MAX,
     });
     if let Some(refusal) = typical {
-        let of_all =
-            if table.row_count() > 0 { format!("{} more have ", refused.len()) } else { String::new() };
-        let line = if text.is_empty() { "\nScaling: " } else { "" };
-        let _ = writeln!(text, "{line}{of_all}{refusal}.");
+        let of_all = if rows.is_empty() { String::new() } else { format!("{} more have ", refused.len()) };
+        notes.push(format!("{of_all}{refusal}."));
     }
-    (!text.is_empty()).then_some(text)
+    Laws { rows, notes }
 }
 
-fn cells(fit: &Scaling, cost: Option<Option<usize>>) -> Vec<Cell> {
+fn cells(fit: &Scaling, cost: Option<Option<usize>>) -> Vec<String> {
     let bands = fit.bands.as_ref();
     let most = fit.counts.last().copied().unwrap_or(1);
     let share = |value: f64, band: Option<Interval>| {
         let band =
             band.map_or(String::new(), |ends| format!(" ({}-{})", figure(ends.low), figure(ends.high)));
-        Cell::new(format!("{}{band}", figure(value)))
+        format!("{}{band}", figure(value))
     };
     let threads = |peak: f64| if peak.is_finite() { format!("{peak:.0}") } else { "none".into() };
     let peak = fit.usl.peak().unwrap_or(f64::INFINITY);
@@ -104,15 +122,16 @@ fn cells(fit: &Scaling, cost: Option<Option<usize>>) -> Vec<Cell> {
     let band = bands.map(|bands| format!(" ({}-{})", threads(bands.peak.low), threads(bands.peak.high)));
     let percent = |share: f64| format!("{:.1}", 100.0 * share);
     let counts = fit.counts.len();
+    let cost = cost.map(|cost| cost.map_or(format!("never within {most}"), |threads| threads.to_string()));
     vec![
-        Cell::new(format!("{counts}, to {most}{}", if counts < ENOUGH_COUNTS { " (weak)" } else { "" })),
-        Cell::new(grouped(fit.usl.lambda)),
+        format!("{counts}, to {most}{}", if counts < ENOUGH_COUNTS { " (weak)" } else { "" }),
+        grouped(fit.usl.lambda),
         share(fit.usl.sigma, bands.map(|bands| bands.sigma)),
         share(fit.usl.kappa, bands.map(|bands| bands.kappa)),
-        Cell::new(format!("{}{}{beyond}", threads(peak), band.unwrap_or_default())),
-        Cell::new(percent(fit.residual[0])),
-        Cell::new(format!("{}, {}", figure(fit.amdahl.serial), percent(fit.residual[1]))),
-        cell(cost.map(|cost| cost.map_or(format!("never within {most}"), |threads| threads.to_string()))),
+        format!("{}{}{beyond}", threads(peak), band.unwrap_or_default()),
+        percent(fit.residual[0]),
+        format!("{}, {}", figure(fit.amdahl.serial), percent(fit.residual[1])),
+        cost.unwrap_or_else(|| "–".into()),
     ]
 }
 

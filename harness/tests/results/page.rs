@@ -1,17 +1,26 @@
 //! The page of the made-up document.
 
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use clap::Parser;
+use hnsw_lab::churn::{self, ChurnArgs};
 use hnsw_lab::record::Document;
 use hnsw_lab::report::{ReportArgs, run};
 
 use crate::support::{sample, write_file};
 
 fn page(document: &Document) -> String {
+    page_with(document, None).unwrap()
+}
+
+fn page_with(document: &Document, churn: Option<PathBuf>) -> anyhow::Result<String> {
     let (folder, file) = write_file(document);
-    let html = folder.path().join("pages/page.html");
+    let html = Some(folder.path().join("pages/page.html"));
     let args =
-        ReportArgs { file, workload: None, csv: false, tax: false, html: Some(html.clone()), noise: None };
-    run(&args).unwrap();
-    std::fs::read_to_string(html).unwrap()
+        ReportArgs { file, workload: None, csv: false, tax: false, html: html.clone(), churn, noise: None };
+    run(&args)?;
+    Ok(std::fs::read_to_string(html.expect("given above"))?)
 }
 
 #[test]
@@ -36,6 +45,42 @@ fn every_link_leads_to_a_section() {
             .iter()
             .all(|id| ids.contains(id))
     );
+}
+
+#[derive(Parser)]
+struct Churn {
+    #[command(flatten)]
+    args: ChurnArgs,
+}
+
+#[test]
+fn what_happened_under_writes_has_a_section_with_garbage_over_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("churn.json");
+    let flags = "churn --quiet --strategies slots,mvcc --threads 2 --workload stalled-reader --occupancy 300 --ef-construction 20 --seconds 0.1";
+    let out = ["--out", file.to_str().unwrap()];
+    let Churn { args } = Churn::parse_from(flags.split(' ').chain(out));
+    churn::run(&args, &AtomicBool::new(false), &mut Vec::new()).unwrap();
+    let text = page_with(&sample(), Some(file.clone())).unwrap();
+    let section = text.split_once("<section id=\"churn\">").expect("a section").1;
+    let section = section.split_once("</section>").expect("its end").0;
+    assert!(section.contains("stalled-reader") && section.contains("slots") && section.contains("mvcc"));
+    assert!(
+        section.contains("id=\"figure-garbage-stalled-reader\"") && section.contains("none at all: slots")
+    );
+    assert!(!page(&sample()).contains("<section id=\"churn\">"));
+    // The document of a sweep is none of churn.
+    let (_sweep, sweep) = write_file(&sample());
+    let error = page_with(&sample(), Some(sweep)).expect_err("it is another document").to_string();
+    assert!(error.contains("is no document of `hnsw-lab churn`"), "{error}");
+}
+
+#[test]
+fn the_laws_of_scaling_are_told_or_why_there_are_none() {
+    let text = page(&sample());
+    let section = text.split_once("<section id=\"laws\">").expect("a section").1;
+    let section = section.split_once("</section>").expect("its end").0;
+    assert!(section.contains("no fit: "), "{section}");
 }
 
 #[test]

@@ -151,6 +151,7 @@ fn an_unknown_workload_is_one_line_with_the_known_ones() {
         csv: false,
         tax: false,
         html: None,
+        churn: None,
         noise: None,
     })
     .expect_err("unknown");

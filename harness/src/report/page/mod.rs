@@ -3,14 +3,16 @@
 //! The figures are those of `hnsw-lab plot`, as SVG in the page; the colours of paper and ink in them become variables, so that
 //! the page can be light or dark. Whatever a document says is escaped by `maud`.
 
+mod churn;
 mod compare;
+mod laws;
 mod provenance;
 mod tables;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::grouped;
-use crate::plot::{Figure, figures, strategy_colour};
+use crate::plot::{self, Figure, figures, strategy_colour};
 use crate::record::Document;
 use crate::stats::Estimate;
 use crate::summary::Summary;
@@ -33,11 +35,12 @@ const FIGURES: [(&str, &str, &str); 4] = [
     ("memory", "Memory", "Bytes above the raw vectors, by what they are for."),
 ];
 
-/// The page.
+/// The page, with what happened under writes where that was measured too.
 ///
 /// # Errors
 /// None is expected: everything is made in memory.
-pub(super) fn page(document: &Document) -> anyhow::Result<String> {
+pub(super) fn page(document: &Document, churned: Option<&crate::churn::Document>) -> anyhow::Result<String> {
+    let garbage = churned.map(plot::garbage).transpose()?.unwrap_or_default();
     let (summary, drawn) = (Summary::of(document), figures(document)?);
     let data = &document.run.dataset;
     let title = format!("{}: {} x {}, {}", data.name, grouped(data.base_count as f64), data.dim, data.metric);
@@ -62,6 +65,8 @@ pub(super) fn page(document: &Document) -> anyhow::Result<String> {
                         @for (prefix, name, _) in FIGURES { @if drawn.iter().any(|figure| figure.name.starts_with(prefix)) {
                             li { a href={"#" (prefix)} { (name) } }
                         } }
+                        li { a href="#laws" { "Scaling laws" } }
+                        @if churned.is_some() { li { a href="#churn" { "Under writes" } } }
                         li { a href="#strategies" { "Strategies by workload" } }
                         li { a href="#contention" { "Contention" } }
                         li { a href="#points" { "All points" } }
@@ -72,6 +77,10 @@ pub(super) fn page(document: &Document) -> anyhow::Result<String> {
                 main {
                     section id="summary" { h2 { "Summary" } (compare::summary(document, &summary)) }
                     @for (prefix, name, what) in FIGURES { (drawings(prefix, name, what, &drawn)) }
+                    section id="laws" { h2 { "Scaling laws" } (laws::section(&summary)) }
+                    @if let Some(churned) = churned {
+                        section id="churn" { h2 { "While points come and go" } (churn::section(churned, &garbage)) }
+                    }
                     section id="strategies" { h2 { "Strategies by workload" } (compare::heat_map(&summary)) }
                     section id="contention" { h2 { "Contention" } (tables::contention(document)) }
                     section id="points" { h2 { "All points" } (tables::points(document, &summary)) }
