@@ -8,8 +8,15 @@ use crate::support::{sample, write_file};
 fn page(document: &Document) -> String {
     let (folder, file) = write_file(document);
     let html = folder.path().join("pages/page.html");
-    let args =
-        ReportArgs { file, workload: None, csv: false, tax: false, html: Some(html.clone()), noise: None };
+    let args = ReportArgs {
+        file,
+        workload: None,
+        csv: false,
+        tax: false,
+        counters: false,
+        html: Some(html.clone()),
+        noise: None,
+    };
     run(&args).unwrap();
     std::fs::read_to_string(html).unwrap()
 }
