@@ -157,6 +157,7 @@ pub fn run_counted<S, T: Send, P>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counters::{self, Event};
 
     const LIMIT: Option<Duration> = Some(Duration::from_millis(30));
 
@@ -181,6 +182,26 @@ mod tests {
         assert!(window.results.iter().all(|(same, _)| *same));
         assert!(window.results.iter().any(|(_, rounds)| *rounds > 0));
         assert!(window.seconds >= 0.03 && !window.interrupted);
+    }
+
+    #[test]
+    fn counters_are_of_each_worker_that_opened_some() {
+        let stop = AtomicBool::new(false);
+        let window = run_counted(
+            &[None, None, None],
+            LIMIT,
+            &stop,
+            || (),
+            |worker| ((), counters::open_if(worker != 1)),
+            |turn, ()| while !turn.is_over() {},
+        );
+        assert_eq!(window.counts.len(), 2);
+        for Counts(events) in &window.counts {
+            match &events[&Event::TaskClock] {
+                Ok(counted) => assert!(counted.value > 0, "{counted:?}"),
+                Err(reason) => assert!(!reason.is_empty()),
+            }
+        }
     }
 
     #[test]
