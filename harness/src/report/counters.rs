@@ -17,22 +17,24 @@ const HEADER: [&str; 17] = [
     "instr/op",
     "cycles/op",
     "IPC",
-    "br miss/op",
-    "L1d miss/op",
-    "LLC miss/op",
-    "dTLB miss/op",
-    "CPU ns/op",
-    "switches/kop",
-    "faults/kop",
-    "moves/kop",
+    "br miss",
+    "L1d",
+    "LLC",
+    "dTLB",
+    "CPU ns",
+    "switches",
+    "faults",
+    "moves",
     "scaled",
     "flags",
 ];
 
 /// What the columns are.
-const EXPLANATION: &str = "Of user space, on average over all operations of the window; medians over blocks. L1d, LLC, dTLB: reads that missed. \
-CPU ns: time on a CPU, kernel included. switches,\nfaults, moves: context switches, page faults and changes of CPU in 1,000 operations. scaled: what \
-counts were multiplied by at most, since counters had to be shared.\n";
+const EXPLANATION: &str = "\
+All of one operation, on average, in user space; medians over blocks. br miss: branches foreseen wrongly. L1d, LLC, dTLB: reads that missed there.
+CPU ns: time on a CPU, kernel included. switches, faults, moves: context switches, page faults, changes of CPU in 1,000 operations.
+scaled: what counts were multiplied by at most, because counters had to be shared.
+";
 
 /// The table, with the reasons for what it lacks below it.
 pub(super) fn section(summary: &Summary, workloads: &[&str], terminal: bool) -> String {

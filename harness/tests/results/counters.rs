@@ -63,7 +63,7 @@ fn a_line_tells_what_one_operation_takes() {
     assert_eq!(line_of(&text, "build"), cells, "{text}");
     assert!(!text.contains("– "), "nothing is missing: {text}");
     let widest = text.lines().map(|line| line.chars().count()).max();
-    assert!(widest <= Some(180), "{widest:?}\n{text}");
+    assert!(widest <= Some(160), "{widest:?}\n{text}");
 }
 
 #[test]
@@ -96,10 +96,14 @@ fn rows_keep_their_counters_and_those_of_before_have_none() {
     document.rows[0].counters = Some(made_up(1, |event| (event == Event::LlcReadMisses).then_some("why")));
     let bytes = serde_json::to_vec(&document).expect("serialisable");
     let again = parse(&bytes, "some.json".as_ref()).expect("readable");
-    assert_eq!(again, document);
+    let counters = |document: &Document| -> Vec<Option<Counters>> {
+        document.rows.iter().map(|row| row.counters.clone()).collect()
+    };
+    assert_eq!(counters(&again), counters(&document));
     let text = String::from_utf8(bytes).expect("text");
     assert!(text.contains("\"counters\":null"), "null where it was not asked");
     let earlier = text.replace("\"counters\":null,", "");
     assert!(earlier.len() < text.len());
-    assert_eq!(parse(earlier.as_bytes(), "some.json".as_ref()).expect("readable"), document);
+    let earlier = parse(earlier.as_bytes(), "some.json".as_ref()).expect("readable");
+    assert_eq!(counters(&earlier), counters(&document));
 }
