@@ -32,13 +32,16 @@ pub use system::Counting;
 /// Why an event is not counted; for people.
 pub type Reason = String;
 
+/// The events of a group, and why those cannot be counted that cannot.
+pub type Refusals = Vec<(Event, Option<Reason>)>;
+
 /// The counters of the calling thread if `asked`, else none.
 pub fn open_if(asked: bool) -> Vec<Counting> {
     asked.then(Counting::open).into_iter().collect()
 }
 
 /// The groups, and why events of them cannot be counted here. Opens the counters of the calling thread and closes them.
-pub fn survey() -> Vec<(Group, Vec<(Event, Option<Reason>)>)> {
+pub fn survey() -> Vec<(Group, Refusals)> {
     let counting = Counting::open();
     let of = |group: Group| {
         let events = group.events().iter().map(|&event| (event, counting.refused(event).cloned()));

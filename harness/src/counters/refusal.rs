@@ -8,11 +8,12 @@ use super::{Event, Reason};
 const PARANOID: &str = "/proc/sys/kernel/perf_event_paranoid";
 
 /// Why the system does not let us count `event`.
+#[cfg(target_os = "linux")]
 pub fn reason(event: Event, error: &io::Error) -> Reason {
     told(event, error, std::fs::read_to_string(PARANOID).ok().as_deref().map(str::trim))
 }
 
-/// As [`reason`], where the system has this level of distrust.
+/// Why the system does not let us count `event`, where it has this level of distrust.
 pub fn told(event: Event, error: &io::Error, paranoid: Option<&str>) -> Reason {
     match error.raw_os_error() {
         Some(libc::ENOENT | libc::ENODEV | libc::EOPNOTSUPP) => {

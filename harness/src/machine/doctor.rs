@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::clock::{self, Clock};
 use super::tree::Tree;
 use super::{Disturbance, Machine, Noise, available_memory, build, memory as nodes, noise, pinning};
-use crate::counters::{self, Event, Group, Reason};
+use crate::counters::{self, Group, Refusals};
 
 /// How long the background load is watched.
 const WATCH: Duration = Duration::from_millis(500);
@@ -80,7 +80,7 @@ struct Trials {
     disturbance: Disturbance,
     clock: Clock,
     /// What can be counted, and why the rest cannot.
-    counters: Vec<(Group, Vec<(Event, Option<Reason>)>)>,
+    counters: Vec<(Group, Refusals)>,
     isa: String,
     isa_asked: Option<String>,
 }

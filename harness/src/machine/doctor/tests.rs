@@ -1,5 +1,6 @@
 use super::super::fixtures::{models, one_socket, tree_of, two_sockets_smt};
 use super::*;
+use crate::counters::Event;
 
 const TOPICS: [&str; 14] = [
     "cores",
@@ -19,7 +20,7 @@ const TOPICS: [&str; 14] = [
 ];
 
 /// What can be counted where `refused` says why an event cannot.
-fn counted(refused: impl Fn(Event) -> Option<&'static str>) -> Vec<(Group, Vec<(Event, Option<Reason>)>)> {
+fn counted(refused: impl Fn(Event) -> Option<&'static str>) -> Vec<(Group, Refusals)> {
     let of = |&event: &Event| (event, refused(event).map(str::to_owned));
     Group::ALL.into_iter().map(|group| (group, group.events().iter().map(of).collect())).collect()
 }
