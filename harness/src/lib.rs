@@ -5,6 +5,7 @@
 //! - [`sweep`]: measures strategies over thread counts and workloads.
 //! - [`data`]: data sets: the embedded one, files, generators, exact ground truth.
 //! - [`machine`]: what this machine is, where threads run, when a trial cannot be trusted.
+//! - [`counters`]: what the CPU and the kernel count while a window runs.
 //! - [`capacity`]: how many vectors fit in how much memory.
 //! - [`churn`]: recall, freshness and garbage while points come and go.
 //! - [`ladder`]: what each step of optimisation gives, from a textbook index upwards.
@@ -24,6 +25,7 @@ pub mod capacity;
 pub mod churn;
 pub mod cli;
 pub mod compare;
+pub mod counters;
 pub mod data;
 pub mod fit;
 pub mod ladder;

@@ -1,5 +1,6 @@
 //! `hnsw-lab report`: a result document as tables for a terminal, as CSV, or as a page of HTML.
 
+mod counters;
 mod details;
 mod page;
 pub(crate) mod scaling;
@@ -42,8 +43,11 @@ pub struct ReportArgs {
     /// Instead, what each strategy costs beside `sequential`, per thread
     #[arg(long, conflicts_with_all = ["csv", "workload"])]
     pub tax: bool,
+    /// Instead, what CPU and kernel counted for one operation; of a sweep with --counters
+    #[arg(long, conflicts_with_all = ["csv", "tax"])]
+    pub counters: bool,
     /// Instead, write a page with all tables and figures to this file; it needs no network
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["csv", "workload", "tax"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["csv", "workload", "tax", "counters"])]
     pub html: Option<PathBuf>,
     /// With --html: a file that `hnsw-lab churn` wrote, for a section on what happens under writes
     #[arg(long, value_name = "FILE", requires = "html")]
@@ -81,6 +85,8 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     };
     let text = if args.csv {
         csv(&summary, &workloads)?
+    } else if args.counters {
+        counted(&document, &summary, &workloads, std::io::stdout().is_terminal())
     } else if args.tax {
         tax(&document, &summary, noise, std::io::stdout().is_terminal())
     } else {
@@ -203,6 +209,14 @@ pub fn tax(
     }
     text.push_str(&legend(summary, &tax::WORKLOADS.map(Workload::name)));
     text.push_str(&confidence(document, noise));
+    text
+}
+
+/// What CPU and kernel counted, as text: a line for each point that the tables show.
+pub fn counted(document: &Document, summary: &Summary, workloads: &[&str], terminal: bool) -> String {
+    let mut text = heading(document);
+    text.push_str(&counters::section(summary, workloads, terminal));
+    text.push_str(&legend(summary, workloads));
     text
 }
 

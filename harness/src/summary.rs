@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hnsw_core::hnsw::Phase;
 
-use crate::record::{Document, Op, Ops, Row};
+use crate::counters::{Event, Group};
+use crate::record::{Counters, Document, Op, Ops, Row};
 use crate::stats::{Estimate, median, paired_ratios};
 
 /// The strategy without any synchronisation: what all others have to beat.
@@ -65,12 +66,51 @@ pub struct Point {
     pub updates: Option<f64>,
     /// What inserts spent their time on, in the order of `Phase::ALL`, in microseconds; medians over blocks.
     pub phases: Option<Vec<f64>>,
+    /// What CPU and kernel counted, where that was asked.
+    pub counted: Option<Counted>,
     /// Memory above the raw vectors, in percent of them; median over blocks.
     pub overhead_percent: f64,
     /// Unreachable live points, worst block.
     pub unreachable: u64,
     /// Bytes per live point and category above the raw vectors; median over blocks.
     pub overhead_per_point: Vec<(&'static str, f64)>,
+}
+
+/// What one operation took of CPU and kernel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Counted {
+    /// By event, in the order of [`Event::ALL`]; median over blocks, of those that have it.
+    pub per_op: [Option<f64>; Event::ALL.len()],
+    /// Instructions per cycle; median over blocks.
+    pub ipc: Option<f64>,
+    /// The largest factor that a count was multiplied by.
+    pub scaling: Option<f64>,
+    /// Why events were not counted, by group, in any block.
+    pub unavailable: BTreeSet<(Group, String)>,
+}
+
+impl Counted {
+    fn of(rows: &[&Row]) -> Option<Counted> {
+        let counters: Vec<&Counters> = rows.iter().filter_map(|row| row.counters.as_ref()).collect();
+        let over_blocks = |of: &dyn Fn(&Counters) -> Option<f64>| {
+            median(&counters.iter().filter_map(|counters| of(counters)).collect::<Vec<_>>())
+        };
+        let groups = || counters.iter().flat_map(|all| Group::ALL.map(|group| (group, all.group(group))));
+        let scaling = groups().filter_map(|(_, group)| group.scaling).reduce(f64::max);
+        let unavailable = groups().filter_map(|(name, group)| Some((name, group.unavailable.clone()?)));
+        (!counters.is_empty()).then(|| Counted {
+            per_op: Event::ALL.map(|event| over_blocks(&|counters| counters.per_op(event))),
+            ipc: over_blocks(&Counters::ipc),
+            scaling,
+            unavailable: unavailable.collect(),
+        })
+    }
+
+    /// What one operation took of `event`.
+    pub fn per_op(&self, event: Event) -> Option<f64> {
+        let at = Event::ALL.iter().position(|other| *other == event)?;
+        self.per_op[at]
+    }
 }
 
 impl Point {
@@ -136,6 +176,7 @@ impl Point {
             short_answers,
             updates: over_blocks(&|row| row.updates_per_second),
             phases: (0..Phase::ALL.len()).map(phase).collect(),
+            counted: Counted::of(&rows),
             overhead_percent: over_blocks(&|row| Some(row.memory.overhead_percent))?,
             unreachable,
             overhead_per_point: overhead_per_point.collect(),

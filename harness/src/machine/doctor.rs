@@ -8,9 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::clock::{self, Clock};
-use super::perf;
 use super::tree::Tree;
 use super::{Disturbance, Machine, Noise, available_memory, build, memory as nodes, noise, pinning};
+use crate::counters::{self, Group, Refusals};
 
 /// How long the background load is watched.
 const WATCH: Duration = Duration::from_millis(500);
@@ -79,7 +79,8 @@ struct Trials {
     policies: Result<(), String>,
     disturbance: Disturbance,
     clock: Clock,
-    perf: io::Result<()>,
+    /// What can be counted, and why the rest cannot.
+    counters: Vec<(Group, Refusals)>,
     isa: String,
     isa_asked: Option<String>,
 }
@@ -94,7 +95,7 @@ impl Trials {
             policies: nodes::try_policies(),
             disturbance,
             clock: clock::measure(),
-            perf: perf::try_counters(),
+            counters: counters::survey(),
             isa: build::isa_in_use(),
             isa_asked: std::env::var_os("HNSW_ISA").map(|name| name.to_string_lossy().into_owned()),
         }
@@ -152,7 +153,7 @@ fn examine(machine: &Machine, tree: &Tree, trials: &Trials) -> Vec<Finding> {
         ("instruction set", instruction_set(trials)),
         ("clock", clock_quality(tree, trials.clock)),
         ("memory", memory(tree)),
-        ("perf events", perf_events(tree, &trials.perf)),
+        ("perf events", perf_events(trials)),
         ("scaling fit", scaling_fit(machine)),
     ]
     .into_iter()
@@ -358,23 +359,33 @@ fn count(number: f64) -> String {
     }
 }
 
-fn perf_events(tree: &Tree, counters: &io::Result<()>) -> Judgement {
-    let Err(error) = counters else {
-        return (Verdict::Ok, "hardware counters can be read".to_owned());
-    };
-    let text = match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::Unsupported => {
-            "no hardware counters here, as in most virtual machines; counts by the strategies remain"
-                .to_owned()
+fn perf_events(trials: &Trials) -> Judgement {
+    let groups = &trials.counters;
+    let events = || groups.iter().flat_map(|(_, events)| events);
+    let counted = events().filter(|(_, reason)| reason.is_none()).count();
+    // Groups of which the same is to be said are named together.
+    let mut told: Vec<(String, Vec<&str>)> = Vec::new();
+    for (group, events) in groups {
+        let none = events.iter().all(|(_, reason)| reason.is_some());
+        let text = match counters::reasons(events) {
+            None => "all".to_owned(),
+            Some(why) if none => format!("none ({why})"),
+            Some(why) => format!("all but {why}"),
+        };
+        match told.iter_mut().find(|(other, _)| *other == text) {
+            Some((_, names)) => names.push(group.name()),
+            None => told.push((text, vec![group.name()])),
         }
-        io::ErrorKind::PermissionDenied => {
-            let level =
-                tree.text("proc/sys/kernel/perf_event_paranoid").unwrap_or_else(|| "unknown".to_owned());
-            format!("forbidden (kernel.perf_event_paranoid is {level}; 2 or less, or CAP_PERFMON, allows it)")
-        }
-        _ => format!("the system answers: {error}"),
+    }
+    let told: Vec<String> =
+        told.iter().map(|(text, names)| format!("{}: {text}", names.join(", "))).collect();
+    let text = format!("counters of {}", told.join("; "));
+    let verdict = match counted {
+        0 => Verdict::Cannot,
+        _ if counted < events().count() => Verdict::Limited,
+        _ => Verdict::Ok,
     };
-    (Verdict::Cannot, text)
+    (verdict, text)
 }
 
 fn scaling_fit(machine: &Machine) -> Judgement {

@@ -11,7 +11,6 @@ mod clock;
 pub mod doctor;
 pub mod memory;
 pub mod noise;
-mod perf;
 pub mod pinning;
 mod place;
 mod placement;

@@ -41,6 +41,7 @@ use crate::sweep::{self, Kind, Outcome, SweepArgs};
     mut_arg("ef", |arg| arg.default_value("64")),
     mut_arg("seconds", |arg| arg.default_value("0.05")),
     mut_arg("keep_indexes", |arg| arg.hide(true)),
+    mut_arg("counters", |arg| arg.hide(true)),
     mut_arg("step", |arg| arg.hide(true)),
     mut_arg("fresh", |arg| arg.hide(true)),
     mut_arg("out", |arg| arg.help("Also write what was measured to this file")),
@@ -101,6 +102,7 @@ fn measure(args: &SweepArgs, stop: &AtomicBool) -> Result<record::Document> {
         blocks: 2 * args.blocks,
         // One index under both names, unless building is what is measured.
         keep_indexes: !args.workloads.iter().any(|workload| workload.builds()),
+        counters: false,
         step: false,
         fresh: false,
         out: Some(out),

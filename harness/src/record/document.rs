@@ -7,6 +7,7 @@ use hnsw_core::graph::{Contention as GraphContention, MemoryReport};
 use hnsw_core::hnsw::Phase;
 use serde::{Deserialize, Serialize};
 
+use super::Counters;
 use crate::machine::{MemoryInForce, Seat};
 use crate::sweep::Workload;
 
@@ -225,6 +226,9 @@ pub struct Row {
     pub graph: Graph,
     /// What threads waited for.
     pub contention: Contention,
+    /// What CPU and kernel counted for one operation; null where that was not asked.
+    #[serde(default)]
+    pub counters: Option<Counters>,
     /// What the machine did meanwhile; documents without it do not say.
     #[serde(default)]
     pub conditions: Option<Conditions>,

@@ -7,6 +7,7 @@
 //! - [`RecordError`]: one line each, with the cure.
 
 mod claim;
+mod counters;
 mod document;
 mod error;
 mod reader;
@@ -16,6 +17,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 pub use claim::Claim;
+pub use counters::{CounterGroup, Counters};
 pub use document::{
     Build, Canary, Conditions, Config, Contention, Dataset, Document, Graph, Key, Latency, Memory, Op, Ops,
     Phases, Row, Run, SCHEMA_VERSION, now_rfc3339,

@@ -114,6 +114,10 @@ pub struct SweepArgs {
     /// about how builds differ
     #[arg(long)]
     pub keep_indexes: bool,
+    /// Count what each operation costs the CPU (instructions, cycles, misses of caches) and the kernel, as far as the machine
+    /// permits; `hnsw-lab report FILE --counters` shows it
+    #[arg(long)]
+    pub counters: bool,
     /// Begin each block when a line comes on standard input, and say when it is measured: for a program that lets others run in
     /// between
     #[arg(long)]

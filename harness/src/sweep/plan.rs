@@ -58,6 +58,8 @@ pub struct Plan {
     pub until_ratio: Option<f64>,
     /// Whether what is built in the first block is searched in all of them.
     pub keep: bool,
+    /// Whether CPU and kernel count in the windows.
+    pub counters: bool,
     /// Seed of levels, orders and operation mixes.
     pub seed: u64,
     /// Where workers run.
@@ -194,6 +196,7 @@ impl Plan {
             retries: args.retries,
             until_ratio: args.until_ratio,
             keep: args.keep_indexes,
+            counters: args.counters,
             seed: args.seed,
             placement: pin.clone(),
             seats: pin.seats(machine, most + beside),

@@ -10,6 +10,7 @@ use super::standing::{Kept, Known, Standing};
 use super::workers::{self, Turn, Window};
 use super::{Outcome, Plan, Workload, codecs};
 use crate::alloc::rss_bytes;
+use crate::counters::{self, Counting};
 use crate::data::Dataset;
 use crate::machine::canary::{self, Canary};
 use crate::machine::{Machine, Noise, pin_current_thread};
@@ -120,14 +121,14 @@ struct Session<'a> {
     push: &'a mut dyn FnMut(Row) -> bool,
 }
 
-/// The counters at one end of a window.
-struct Counters {
+/// What is read at either end of a window.
+struct Observed {
     noise: Noise,
     contention: Contention,
 }
 
 /// One window with what its workers measured.
-type Trial = Window<Log, Counters>;
+type Trial = Window<Log, Observed>;
 
 /// The parts of a row that a trial has measured.
 struct Measured {
@@ -370,8 +371,8 @@ impl Session<'_> {
         }
     }
 
-    fn counters(&self, index: &dyn Bed) -> Counters {
-        Counters { noise: Noise::now(), contention: index.contention() }
+    fn observed(&self, index: &dyn Bed) -> Observed {
+        Observed { noise: Noise::now(), contention: index.contention() }
     }
 
     /// Runs a round of operations on each of some workers.
@@ -387,12 +388,12 @@ impl Session<'_> {
         let (dataset, k) = (self.bench.dataset, self.bench.plan.k);
         let there = workload.prefill(dataset.len());
         let next_row = AtomicUsize::new(there);
-        let beam = (k, ef.unwrap_or(k));
-        workers::run(
+        let (beam, counted) = ((k, ef.unwrap_or(k)), self.bench.plan.counters);
+        workers::run_counted(
             cpus,
             limit,
             self.bench.stop,
-            || self.counters(index),
+            || self.observed(index),
             |worker| {
                 let mut hands = index.hands();
                 if ef.is_some() {
@@ -405,7 +406,7 @@ impl Session<'_> {
                     let mut script = Script::new(&turn, cpus.len(), dataset, warm_up, &next_row, beam);
                     hands.work(&mut script, &mut Log::new(0));
                 }
-                hands
+                (hands, counters::open_if(counted))
             },
             |turn, mut hands| {
                 let round = round(turn.worker);
@@ -422,12 +423,13 @@ impl Session<'_> {
     fn phases(&self, index: &dyn Bed) -> Trial {
         let (dataset, k) = (self.bench.dataset, self.bench.plan.k);
         let (next_row, threads) = (AtomicUsize::new(0), self.cpus.len());
-        workers::run(
+        let counted = self.bench.plan.counters;
+        workers::run_counted(
             &self.cpus,
             None,
             self.bench.stop,
-            || self.counters(index),
-            |_| index.hands(),
+            || self.observed(index),
+            |_| (index.hands(), counters::open_if(counted)),
             |turn, mut hands| {
                 let mut script = Script::new(turn, threads, dataset, Round::BUILD, &next_row, (k, k));
                 let (mut log, mut watch) = (Log::new(0), Stopwatch::new());
@@ -442,15 +444,16 @@ impl Session<'_> {
     /// Searches beside one more thread, which changes lists at a set rate.
     fn beside_a_writer(&self, index: &dyn Bed, ef: usize) -> Trial {
         let (bench, threads) = (self.bench, self.which.threads);
-        let (dataset, k) = (bench.dataset, bench.plan.k);
+        let (dataset, k, counted) = (bench.dataset, bench.plan.k, bench.plan.counters);
         let cpus = bench.plan.placement.plan(bench.machine, threads + 1);
         let none_left = AtomicUsize::new(dataset.len());
-        workers::run(
+        workers::run_counted(
             &cpus,
             Some(bench.plan.window),
             bench.stop,
-            || self.counters(index),
-            |_| index.hands(),
+            || self.observed(index),
+            // What the row tells is of one search, so the writer is left out.
+            |worker| (index.hands(), counters::open_if(counted && worker < threads)),
             |turn, mut hands| {
                 let mut log = Log::new(k.min(dataset.len()));
                 if turn.worker == threads {
@@ -470,15 +473,15 @@ impl Session<'_> {
 
     /// One call that inserts all rows, on a thread pool of as many workers as the session has.
     fn bulk(&self, index: &dyn Bed) -> Trial {
-        let dataset = self.bench.dataset;
+        let (dataset, counted) = (self.bench.dataset, self.bench.plan.counters);
         let unpinned = Arc::new(Mutex::new(None));
         let pool = pool(&self.cpus, &unpinned);
-        let mut trial = workers::run(
+        let mut trial = workers::run_counted(
             &[None],
             None,
             self.bench.stop,
-            || self.counters(index),
-            |_| (),
+            || self.observed(index),
+            |_| ((), if counted { pool.broadcast(|_| Counting::open()) } else { Vec::new() }),
             |turn, ()| {
                 let mut log = Log::new(0);
                 let progress =
@@ -526,6 +529,7 @@ impl Session<'_> {
         tainted.extend(trial.unpinned);
         tainted.extend((all.refused > 0).then(|| format!("the index refused {} operations", all.refused)));
         let inserts = all.inserts.operations();
+        let operations = inserts + all.searches.operations();
         let mut search = all.searches.op(trial.seconds);
         if let (Some(op), Some([evaluations, hops])) = (&mut search, work) {
             (op.evaluations_per_op, op.hops_per_op) = (Some(evaluations), Some(hops));
@@ -558,6 +562,7 @@ impl Session<'_> {
                 digest: format!("{:016x}", health.digest),
             },
             contention: (after.contention - before.contention).into(),
+            counters: plan.counters.then(|| counters::per_operation(&trial.counts, operations)),
             conditions: Some(conditions),
             tainted,
         }

@@ -8,6 +8,7 @@
 //! flag `over` is a wish to stop, `ended` counts workers for the watcher, and the results come through `join`, so the
 //! accesses to both are relaxed.
 
+use crate::counters::{Counting, Counts};
 use crate::machine::pin_current_thread;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -51,6 +52,8 @@ pub struct Window<T, P> {
     pub results: Vec<T>,
     /// What `observe` saw just before the first worker began, and when the last one had ended.
     pub observed: (P, P),
+    /// What the counters of each thread say that had some.
+    pub counts: Vec<Counts>,
     /// Why workers were not pinned, if they should have been.
     pub unpinned: Option<String>,
     /// The user asked to stop.
@@ -63,6 +66,7 @@ const WATCH: Duration = Duration::from_millis(20);
 /// What one worker hands back.
 struct Done<T> {
     result: T,
+    counts: Vec<Counts>,
     began: Instant,
     ended: Instant,
     unpinned: Option<String>,
@@ -79,6 +83,18 @@ pub fn run<S, T: Send, P>(
     prepare: impl Fn(usize) -> S + Sync,
     work: impl Fn(&Turn<'_>, S) -> T + Sync,
 ) -> Window<T, P> {
+    run_counted(cpus, limit, stop, observe, |worker| (prepare(worker), Vec::new()), work)
+}
+
+/// As [`run`], where `prepare` also opens counters, of its worker or of threads that work for it. They count while it works.
+pub fn run_counted<S, T: Send, P>(
+    cpus: &[Option<usize>],
+    limit: Option<Duration>,
+    stop: &AtomicBool,
+    observe: impl Fn() -> P,
+    prepare: impl Fn(usize) -> (S, Vec<Counting>) + Sync,
+    work: impl Fn(&Turn<'_>, S) -> T + Sync,
+) -> Window<T, P> {
     let (over, ended) = (AtomicBool::new(false), AtomicUsize::new(0));
     let (prepared, go) = (Barrier::new(cpus.len() + 1), Barrier::new(cpus.len() + 1));
     let watcher = thread::current();
@@ -88,16 +104,19 @@ pub fn run<S, T: Send, P>(
             let (prepare, work, cpu, watcher) = (&prepare, &work, *cpu, &watcher);
             scope.spawn(move || {
                 let unpinned = cpu.and_then(|cpu| pin_current_thread(cpu).err()).map(|e| e.to_string());
-                let state = prepare(worker);
+                let (state, mut counting) = prepare(worker);
                 prepared.wait();
                 go.wait();
+                counting.iter_mut().for_each(Counting::start);
                 let began = Instant::now();
                 let result = work(&Turn { worker, over }, state);
                 let ended = Instant::now();
+                counting.iter_mut().for_each(Counting::stop);
                 // Relaxed: a count for the watcher; what was done comes through `join`.
                 all_ended.fetch_add(1, Ordering::Relaxed);
                 watcher.unpark();
-                Done { result, began, ended, unpinned }
+                let counts = counting.into_iter().map(Counting::read).collect();
+                Done { result, counts, began, ended, unpinned }
             })
         };
         let handles: Vec<_> = cpus.iter().enumerate().map(spawn).collect();
@@ -118,7 +137,7 @@ pub fn run<S, T: Send, P>(
             thread::park_timeout(if left.is_zero() { Duration::from_millis(1) } else { left.min(WATCH) });
         }
         let observed = (before, observe());
-        let done: Vec<Done<T>> = handles
+        let mut done: Vec<Done<T>> = handles
             .into_iter()
             .map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect();
@@ -127,6 +146,7 @@ pub fn run<S, T: Send, P>(
         Window {
             seconds: (ended - began).as_secs_f64(),
             observed,
+            counts: done.iter_mut().flat_map(|done| std::mem::take(&mut done.counts)).collect(),
             unpinned: done.iter().find_map(|done| done.unpinned.clone()),
             results: done.into_iter().map(|done| done.result).collect(),
             interrupted,
@@ -137,6 +157,7 @@ pub fn run<S, T: Send, P>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counters::{self, Event};
 
     const LIMIT: Option<Duration> = Some(Duration::from_millis(30));
 
@@ -161,6 +182,26 @@ mod tests {
         assert!(window.results.iter().all(|(same, _)| *same));
         assert!(window.results.iter().any(|(_, rounds)| *rounds > 0));
         assert!(window.seconds >= 0.03 && !window.interrupted);
+    }
+
+    #[test]
+    fn counters_are_of_each_worker_that_opened_some() {
+        let stop = AtomicBool::new(false);
+        let window = run_counted(
+            &[None, None, None],
+            LIMIT,
+            &stop,
+            || (),
+            |worker| ((), counters::open_if(worker != 1)),
+            |turn, ()| while !turn.is_over() {},
+        );
+        assert_eq!(window.counts.len(), 2);
+        for Counts(events) in &window.counts {
+            match &events[&Event::TaskClock] {
+                Ok(counted) => assert!(counted.value > 0, "{counted:?}"),
+                Err(reason) => assert!(!reason.is_empty()),
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use hnsw_lab::counters::Event;
+
 use crate::fixtures;
 use crate::lab::{Lab, SMALL, Said};
 
@@ -181,6 +183,35 @@ fn quiet_says_nothing_but_the_table() {
     let said = lab.run(&format!("{} --quiet", serial()));
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
     assert!(said.out.contains("sequential"));
+}
+
+/// Whatever this machine can count: what it cannot has a reason.
+#[test]
+fn counters_come_with_each_row_that_was_asked_for_them() {
+    let lab = Lab::new();
+    let workloads = "build,search,search-batch,search-writer,bulk,mixed,reader-writer,phases";
+    let said = lab.run(&format!("{SMALL} --workloads {workloads} --counters"));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let document = lab.document("small.json");
+    for row in &document.rows {
+        let counters = row.counters.as_ref().expect("asked for");
+        for event in Event::ALL {
+            let group = counters.group(event.group());
+            let counted = counters.per_op(event).is_some_and(|count| count.is_finite() && count >= 0.0);
+            let why = group.unavailable.as_deref().is_some_and(|why| !why.is_empty());
+            assert!(counted || why, "{event:?} in {row:?}");
+        }
+        if let Some(nanos) = counters.per_op(Event::TaskClock) {
+            let operations: u64 = row.ops.named().map(|(_, op)| op.count).sum();
+            let (whole, most) = (nanos * operations as f64, 1e9 * row.threads as f64 * row.seconds);
+            assert!(nanos > 0.0 && whole < 1.5 * most + 10e6, "{whole} ns of {most} in {row:?}");
+        }
+    }
+    let verified = lab.run("verify small.json");
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+    let report = lab.run("report small.json --counters --workload search");
+    assert!(report.code == Some(0) && report.out.contains("instr/op"), "{report:?}");
+    assert!(report.out.contains("search ef 16") && !report.out.contains("search-batch"), "{report:?}");
 }
 
 #[test]

@@ -4,9 +4,11 @@
 
 use std::path::Path;
 
+use hnsw_lab::counters::Group;
 use hnsw_lab::record::{Document, Phases, Writer, parse, read};
 use hnsw_lab::verify::problems;
 
+use crate::counters::made_up;
 use crate::schema;
 use crate::support::{in_tree, sample};
 
@@ -55,7 +57,9 @@ fn golden_sample_is_what_the_generator_makes() {
 #[test]
 fn golden_sample_and_fresh_document_satisfy_the_schema() {
     let golden = std::fs::read(in_tree(GOLDEN)).expect("the sample is in the tree");
-    for bytes in [golden, written_by_writer(&sample())] {
+    let mut counted = sample();
+    counted.rows[0].counters = Some(made_up(1, |event| event.is_in_kernel().then_some("forbidden")));
+    for bytes in [golden, written_by_writer(&sample()), written_by_writer(&counted)] {
         let document = serde_json::from_slice(&bytes).expect("JSON");
         assert_eq!(violations(&document), Vec::<String>::new());
     }
@@ -112,9 +116,10 @@ fn schema_refuses_what_the_types_refuse() {
 }
 
 /// Fields that came after the first documents were written: the schema describes them and asks for none of them.
-const LATER: [&str; 17] = [
+const LATER: [&str; 18] = [
     "attempt",
     "conditions",
+    "counters",
     "retries",
     "until_ratio",
     "alpha",
@@ -141,6 +146,7 @@ fn schema_names_every_field() {
     let row = document.pointer("/rows/0").expect("a row");
     let phases = Phases { search_us: 1.0, select_us: 1.0, link_us: 1.0, wait_us: 1.0 };
     let phases = serde_json::to_value(phases).expect("serialisable");
+    let counters = serde_json::to_value(made_up(1, |_| None)).expect("serialisable");
     let pairs = [
         ("run", &document["run"]),
         ("build", &document["run"]["build"]),
@@ -153,6 +159,10 @@ fn schema_names_every_field() {
         ("op", &row["ops"]["insert"]),
         ("latency_us", &row["ops"]["insert"]["latency_us"]),
         ("phases", &phases),
+        ("counters", &counters),
+        ("counters_core", &counters["core"]),
+        ("counters_cache", &counters["cache"]),
+        ("counters_software", &counters["software"]),
         ("conditions", &row["conditions"]),
         ("canary", &row["conditions"]["canary_before"]),
         ("memory", &row["memory"]),
@@ -175,5 +185,11 @@ fn schema_names_every_field() {
             (name, field.as_str()) == ("config", "codec") || !LATER.contains(&field.as_str())
         });
         assert_eq!(required, first, "{name}");
+    }
+    for group in Group::ALL {
+        let described = &schema["$defs"][format!("counters_{}", group.name())]["properties"]["per_op"];
+        let written = keys(&counters[group.name()]["per_op"]);
+        assert_eq!(keys(&described["properties"]), written);
+        assert_eq!(described["required"], serde_json::json!(written));
     }
 }

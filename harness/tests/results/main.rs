@@ -1,6 +1,7 @@
 //! The result document and the commands that read it, on a made-up document.
 
 mod compare;
+mod counters;
 mod golden;
 mod page;
 mod plot;

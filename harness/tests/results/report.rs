@@ -150,6 +150,7 @@ fn an_unknown_workload_is_one_line_with_the_known_ones() {
         workload: Some("serach".into()),
         csv: false,
         tax: false,
+        counters: false,
         html: None,
         churn: None,
         noise: None,

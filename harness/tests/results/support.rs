@@ -238,6 +238,7 @@ fn row(
             digest: format!("{:016x}", random.u64(..)),
         },
         contention: contention(traits, threads as u64, random),
+        counters: None,
         conditions: Some(conditions(random)),
         tainted: if tainted { vec!["steal time 4.1 %".into()] } else { Vec::new() },
     }

@@ -1,5 +1,6 @@
 use super::super::fixtures::{models, one_socket, tree_of, two_sockets_smt};
 use super::*;
+use crate::counters::Event;
 
 const TOPICS: [&str; 14] = [
     "cores",
@@ -18,6 +19,12 @@ const TOPICS: [&str; 14] = [
     "scaling fit",
 ];
 
+/// What can be counted where `refused` says why an event cannot.
+fn counted(refused: impl Fn(Event) -> Option<&'static str>) -> Vec<(Group, Refusals)> {
+    let of = |&event: &Event| (event, refused(event).map(str::to_owned));
+    Group::ALL.into_iter().map(|group| (group, group.events().iter().map(of).collect())).collect()
+}
+
 /// Trials on a machine where all goes well.
 fn good_trials() -> Trials {
     Trials {
@@ -35,7 +42,7 @@ fn good_trials() -> Trials {
             steal_limit: 0.01,
         },
         clock: Clock { step: Duration::from_nanos(20), cost_ns: 25.0 },
-        perf: Ok(()),
+        counters: counted(|_| None),
         isa: "avx2".to_owned(),
         isa_asked: None,
     }
@@ -83,7 +90,7 @@ ok       huge pages       madvise: vectors and lists ask for them
 ok       instruction set  avx2; the environment variable HNSW_ISA overrides it
 ok       clock            a reading costs 25 ns and steps of 20 ns are seen, source tsc
 ok       memory           8.0 GiB available: about 12 million vectors of 128 f32 or 1.8 million of 1024, with graph (M=16)
-ok       perf events      hardware counters can be read
+ok       perf events      counters of core, cache, software: all
 limited  scaling fit      4 distinct thread counts: a fit is possible and weak below 6
 
 {}14 checks: 13 ok, 1 limited, 0 cannot
@@ -159,14 +166,36 @@ fn load_theft_failed_pins_and_bad_clocks_are_told() {
     trials.disturbance = Disturbance { other_cores: Some(0.4), steal_share: Some(0.2), ..trials.disturbance };
     trials.pinning = Err("refused".to_owned());
     trials.clock = Clock { step: Duration::from_millis(15), cost_ns: 900.0 };
-    trials.perf = Err(io::ErrorKind::PermissionDenied.into());
+    trials.counters = counted(|_| Some("forbidden"));
     assert_eq!(finding(&tree, &trials, "background load").0, Verdict::Limited);
     assert_eq!(finding(&tree, &trials, "steal time").0, Verdict::Limited);
     assert_eq!(finding(&tree, &trials, "pinning").0, Verdict::Cannot);
     assert_eq!(finding(&tree, &trials, "clock").0, Verdict::Cannot);
-    assert!(finding(&tree, &trials, "perf events").1.contains("perf_event_paranoid is unknown"));
+    let none = (Verdict::Cannot, "counters of core, cache, software: none (forbidden)".to_owned());
+    assert_eq!(finding(&tree, &trials, "perf events"), none);
     assert_eq!(finding(&tree, &trials, "frequency").0, Verdict::Limited);
     assert_eq!(finding(&tree, &trials, "memory").0, Verdict::Limited);
+}
+
+#[test]
+fn groups_of_counters_are_told_apart() {
+    let (_keep, tree) = one_socket();
+    let hardware = |event: Event| event.group() != Group::Software;
+    let virtual_machine = counted(|event| hardware(event).then_some("no such counter"));
+    let trials = Trials { counters: virtual_machine, ..good_trials() };
+    assert_eq!(
+        finding(&tree, &trials, "perf events"),
+        (Verdict::Limited, "counters of core, cache: none (no such counter); software: all".to_owned())
+    );
+    let no_llc = counted(|event| (event == Event::LlcReadMisses).then_some("no such counter"));
+    let trials = Trials { counters: no_llc, ..good_trials() };
+    assert_eq!(
+        finding(&tree, &trials, "perf events"),
+        (
+            Verdict::Limited,
+            "counters of core, software: all; cache: all but llc_read_misses: no such counter".to_owned()
+        )
+    );
 }
 
 #[test]
