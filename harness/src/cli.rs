@@ -19,6 +19,7 @@ use crate::machine::doctor::{self, DoctorArgs};
 use crate::noise::{self, NoiseArgs};
 use crate::plot::{self, PlotArgs};
 use crate::report::{self, ReportArgs};
+use crate::runbook::{self, RunbookArgs};
 use crate::sweep::{self, Outcome, SweepArgs, TaxArgs};
 use crate::verify::{self, VerifyArgs};
 use crate::{output, progress};
@@ -54,6 +55,7 @@ enum Command {
     Sweep(Box<SweepArgs>),
     Tax(Box<TaxArgs>),
     Churn(ChurnArgs),
+    Runbook(RunbookArgs),
     Ladder(LadderArgs),
     Latency(LatencyArgs),
     Report(ReportArgs),
@@ -135,6 +137,7 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Sweep(_)
             | Command::Tax(_)
             | Command::Churn(_)
+            | Command::Runbook(_)
             | Command::Noise(_)
             | Command::Latency(_)
             | Command::Ladder(_)
@@ -156,6 +159,10 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Churn(args) => {
             watch_signals()?;
             churn::run(args, &STOP, &mut io::stdout().lock()).map(ended)
+        }
+        Command::Runbook(args) => {
+            watch_signals()?;
+            runbook::run(args, &STOP, &mut io::stdout().lock()).map(ended)
         }
         Command::Latency(args) => {
             watch_signals()?;

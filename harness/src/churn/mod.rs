@@ -10,8 +10,8 @@ mod history;
 mod score;
 mod table;
 #[cfg(test)]
-mod tests;
-mod trial;
+pub(crate) mod tests;
+pub(crate) mod trial;
 
 pub use args::ChurnArgs;
 pub use document::{Config, Dataset, Document, Freshness, Garbage, SCHEMA_VERSION, Site, Trial};

@@ -87,12 +87,12 @@ fn a_sound_strategy_has_no_ghosts_and_finds_what_is_fresh() {
 }
 
 /// An index with a planted bug.
-struct Planted {
-    index: Index<Slots>,
+pub(crate) struct Planted {
+    pub(crate) index: Index<Slots>,
     /// Every so-many-th removal is said to be done and is not.
-    forgets: Option<u32>,
+    pub(crate) forgets: Option<u32>,
     /// Searches do not see the newest so many nodes.
-    lags: u32,
+    pub(crate) lags: u32,
 }
 
 impl Store for Planted {
