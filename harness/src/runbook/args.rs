@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use hnsw_core::distance::Metric;
 
@@ -114,8 +114,11 @@ impl RunbookArgs {
             return Ok((*text).to_owned());
         }
         let names = BUILT_IN.map(|(name, _)| name).join(" and ");
-        fs::read_to_string(&self.runbook).with_context(|| {
-            format!("{}: cannot be read; give a YAML file, or a built-in runbook ({names})", self.runbook)
-        })
+        let unreadable =
+            || format!("{}: cannot be read; give a YAML file, or a built-in runbook ({names})", self.runbook);
+        // A device may have no end.
+        let regular = fs::metadata(&self.runbook).with_context(unreadable)?.is_file();
+        ensure!(regular, "{}: it is not a regular file", unreadable());
+        fs::read_to_string(&self.runbook).with_context(unreadable)
     }
 }

@@ -84,7 +84,7 @@ pub(super) struct Runbook {
     pub(super) steps: Vec<Step>,
 }
 
-/// The runbooks of this text by the name of their data set; all of them are checked later, when one is chosen.
+/// The runbooks of a text by the name of their data set. Only the one that is chosen is checked.
 type Sets = BTreeMap<String, Value>;
 
 impl Runbook {
@@ -94,8 +94,9 @@ impl Runbook {
     /// One line that names the step and the cure. It does not name the file.
     pub(super) fn parse(text: &str, set: Option<&str>) -> Result<Runbook> {
         let options = serde_saphyr::options! { with_snippet: false };
-        let tree: Value = serde_saphyr::from_str_with_options(text, options)
-            .map_err(|error| anyhow!("it is no YAML: {}", error.to_string().replace('\n', " ")))?;
+        let tree: Value = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+            anyhow!("it is no YAML: {}; correct it there", error.to_string().replace('\n', " "))
+        })?;
         let form =
             "it is no runbook: the top level must map the name of a data set to max_pts and numbered steps";
         let mut sets: Sets = serde_json::from_value(tree).map_err(|_| anyhow!(form))?;
