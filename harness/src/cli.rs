@@ -20,6 +20,7 @@ use crate::machine::doctor::{self, DoctorArgs};
 use crate::noise::{self, NoiseArgs};
 use crate::plot::{self, PlotArgs};
 use crate::report::{self, ReportArgs};
+use crate::runbook::{self, RunbookArgs};
 use crate::sweep::{self, Outcome, SweepArgs, TaxArgs};
 use crate::verify::{self, VerifyArgs};
 use crate::{output, progress};
@@ -56,6 +57,7 @@ enum Command {
     Tax(Box<TaxArgs>),
     Churn(ChurnArgs),
     Workload(WorkloadArgs),
+    Runbook(RunbookArgs),
     Ladder(LadderArgs),
     Latency(LatencyArgs),
     Report(ReportArgs),
@@ -137,6 +139,7 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Sweep(_)
             | Command::Tax(_)
             | Command::Churn(_)
+            | Command::Runbook(_)
             | Command::Noise(_)
             | Command::Latency(_)
             | Command::Ladder(_)
@@ -160,6 +163,10 @@ fn run(command: &Command) -> Result<ExitCode> {
             churn::run(args, &STOP, &mut io::stdout().lock()).map(ended)
         }
         Command::Workload(args) => workload::run(args, &mut io::stdout().lock()).map(|()| done),
+        Command::Runbook(args) => {
+            watch_signals()?;
+            runbook::run(args, &STOP, &mut io::stdout().lock()).map(ended)
+        }
         Command::Latency(args) => {
             watch_signals()?;
             latency::run(args, &STOP, &mut io::stdout().lock()).map(ended)

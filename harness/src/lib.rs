@@ -8,6 +8,7 @@
 //! - [`counters`]: what the CPU and the kernel count while a window runs.
 //! - [`capacity`]: how many vectors fit in how much memory.
 //! - [`churn`]: recall, freshness and garbage while points come and go.
+//! - [`runbook`]: recall and rates while a file says which points come and go.
 //! - [`ladder`]: what each step of optimisation gives, from a textbook index upwards.
 //! - [`latency`]: how long operations take that come at a given rate, and which rate can be served.
 //! - [`limit`]: how fast memory can be read, which no search can beat.
@@ -38,6 +39,7 @@ pub mod plot;
 mod progress;
 pub mod record;
 pub mod report;
+pub mod runbook;
 pub mod stats;
 pub mod summary;
 pub mod sweep;

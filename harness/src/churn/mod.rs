@@ -11,8 +11,8 @@ mod history;
 mod score;
 mod table;
 #[cfg(test)]
-mod tests;
-mod trial;
+pub(crate) mod tests;
+pub(crate) mod trial;
 pub mod workload;
 
 pub use args::ChurnArgs;

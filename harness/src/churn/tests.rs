@@ -118,12 +118,12 @@ fn every_built_in_workload_runs_and_finds_nothing_wrong() {
 }
 
 /// An index with a planted bug.
-struct Planted {
-    index: Index<Slots>,
+pub(crate) struct Planted {
+    pub(crate) index: Index<Slots>,
     /// Every so-many-th removal is said to be done and is not.
-    forgets: Option<u32>,
+    pub(crate) forgets: Option<u32>,
     /// Searches do not see the newest so many nodes.
-    lags: u32,
+    pub(crate) lags: u32,
 }
 
 impl Store for Planted {

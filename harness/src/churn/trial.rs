@@ -32,7 +32,7 @@ const LOOKS: f64 = 200.0;
 const LEAST_LOOK: Duration = Duration::from_millis(2);
 
 /// An index, as this workload sees it.
-pub(super) trait Store: Sync {
+pub(crate) trait Store: Sync {
     /// Inserts rows at once, on the thread pool of the caller; returns the first node, the others follow it.
     fn prefill(&self, rows: &[f32]) -> Result<NodeId>;
     fn insert(&self, vector: &[f32], scratch: &mut Scratch<F32>) -> Result<NodeId>;
@@ -121,9 +121,9 @@ impl<G: Graph> Store for Index<G, F32> {
 }
 
 /// A strategy to measure.
-pub(super) struct Subject {
-    pub(super) name: &'static str,
-    pub(super) make: fn(IndexConfig) -> Result<Box<dyn Store>, ConfigError>,
+pub(crate) struct Subject {
+    pub(crate) name: &'static str,
+    pub(crate) make: fn(IndexConfig) -> Result<Box<dyn Store>, ConfigError>,
 }
 
 fn make<G: Graph>(config: IndexConfig) -> Result<Box<dyn Store>, ConfigError> {
@@ -141,7 +141,7 @@ macro_rules! subjects {
 hnsw_strategies::for_each_strategy!(subjects);
 
 /// The strategies of these names.
-pub(super) fn named(names: &[String]) -> Result<Vec<&'static Subject>> {
+pub(crate) fn named(names: &[String]) -> Result<Vec<&'static Subject>> {
     let asked = sweep::named(names)?;
     Ok(SUBJECTS
         .iter()

@@ -245,18 +245,19 @@ impl Rows {
         &self.lines[row * self.stride..][..self.stride]
     }
 
-    /// The distances from a coded vector to the rows of a range, into the beginning of `distances`. `pointers` is scratch.
+    /// The distances from a coded vector to these rows, into the beginning of `distances`. `pointers` is scratch.
     fn distances(
         &self,
         codec: &F32,
         from: &[Line],
-        range: core::ops::Range<usize>,
+        rows: impl Iterator<Item = usize>,
         pointers: &mut Vec<*const Line>,
         distances: &mut [f32],
     ) {
-        assert!(range.len() <= distances.len() && from.len() == self.stride && self.stride == codec.lines());
         pointers.clear();
-        pointers.extend(range.map(|row| self.at(row).as_ptr()));
+        pointers.extend(rows.map(|row| self.at(row).as_ptr()));
+        let fits = pointers.len() <= distances.len();
+        assert!(fits && from.len() == self.stride && self.stride == codec.lines());
         // SAFETY: `at` returned slices of a whole row for each pointer, and `from` is one row (asserted); they are borrowed,
         // so constant; `distances` is long enough (asserted).
         unsafe { codec.distances_between(from.as_ptr(), pointers, distances) };
@@ -285,10 +286,19 @@ impl CodedBase {
 
     /// The distance of a vector, which has the dimension of the base, to each row.
     pub(crate) fn distances(&self, vector: &[f32]) -> Vec<f32> {
+        self.distances_to(vector, 0..self.rows.rows())
+    }
+
+    /// The same to each of these rows.
+    pub(crate) fn distances_to(
+        &self,
+        vector: &[f32],
+        rows: impl ExactSizeIterator<Item = usize>,
+    ) -> Vec<f32> {
         let mut from = Rows::new(&self.codec, 1);
         from.fill(&self.codec, vector);
-        let mut distances = vec![0.0; self.rows.rows()];
-        self.rows.distances(&self.codec, from.at(0), 0..self.rows.rows(), &mut Vec::new(), &mut distances);
+        let mut distances = vec![0.0; rows.len()];
+        self.rows.distances(&self.codec, from.at(0), rows, &mut Vec::new(), &mut distances);
         distances
     }
 }

@@ -4,6 +4,19 @@ use std::fs;
 
 use crate::lab::Lab;
 
+/// A runbook for two data sets; the steps of the first fit 20 vectors.
+const SMALL_RUNBOOK: &str = "small:
+  max_pts: 15
+  1: {operation: insert, start: 0, end: 15}
+  2: {operation: delete, start: 5, end: 8}
+  3: {operation: replace, tags_start: 0, tags_end: 5, ids_start: 15, ids_end: 20}
+  4: {operation: search}
+other:
+  max_pts: 15
+  1: {operation: insert, start: 0, end: 25}
+  2: {operation: upsert, start: 0, end: 5}
+";
+
 fn fvecs(dim: u32, rows: u32, value: impl Fn(u32, u32) -> f32) -> Vec<u8> {
     let row = |row: u32| {
         let components =
@@ -31,8 +44,9 @@ pub fn write(lab: &Lab) {
     let newer = sample.replacen("\"schema_version\": 1", "\"schema_version\": 9", 1);
     let lost = sample.replacen("\"unreachable\":0", "\"unreachable\":3", 1);
     assert!(newer != sample && lost != sample);
+    let dead = SMALL_RUNBOOK.replace("end: 8", "end: 18");
     let huge = [u32::MAX / 2, 65_535].map(u32::to_le_bytes).concat();
-    let files: [(&str, &[u8]); 16] = [
+    let files: [(&str, &[u8]); 18] = [
         ("base.fvecs", &base),
         ("query.fvecs", &fvecs(4, 5, plain)),
         ("empty.fvecs", b""),
@@ -49,6 +63,8 @@ pub fn write(lab: &Lab) {
         ("cut.json", &sample.as_bytes()[..2000]),
         ("list.json", b"[1, 2]\n"),
         ("empty.json", b""),
+        ("small.yaml", SMALL_RUNBOOK.as_bytes()),
+        ("dead.yaml", dead.as_bytes()),
     ];
     for (name, bytes) in files {
         fs::write(lab.path(name), bytes).expect("writable");

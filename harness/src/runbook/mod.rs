@@ -1,0 +1,276 @@
+//! The `runbook` subcommand: points come and go step by step, as a file says, and answers are scored in between.
+//!
+//! - `steps`: the file;
+//! - `tags`: which tag holds which row after a step, and which steps cannot be done;
+//! - `replay`: one strategy does the steps;
+//! - `score`: answers against the exact neighbours among the points that are live.
+
+mod args;
+mod document;
+mod replay;
+mod score;
+mod steps;
+mod table;
+mod tags;
+#[cfg(test)]
+mod tests;
+
+pub use args::RunbookArgs;
+pub use document::{Config, Document, Ops, SCHEMA_VERSION, Source, StepResult, Trial};
+pub use steps::Kind;
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use hnsw_core::hnsw::IndexConfig;
+
+use crate::alloc::rss_bytes;
+use crate::churn::described;
+use crate::churn::trial::Store;
+use crate::data::{CodedBase, Truth};
+use crate::machine::{Machine, MemoryInForce, Noise, build_info};
+use crate::record::Memory;
+use crate::sweep::Outcome;
+use crate::sweep::log::Tally;
+use crate::{output, progress};
+use args::Plan;
+use replay::{Done, Replay, Shape};
+
+/// Replays, and prints the tables to `out`. `stop` ends it early; the trials that were finished until then are kept.
+///
+/// # Errors
+/// One line that says what is wrong; also when an answer, or the index, was not what the contract promises.
+pub fn run(args: &RunbookArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<Outcome> {
+    let machine = Machine::detect();
+    let plan = args.plan(&machine)?;
+    let unwritable = |path: &Path| format!("{}: cannot be written", path.display());
+    if let Some(path) = &args.out {
+        // Before the time is spent.
+        output::check_place(path).with_context(|| unwritable(path))?;
+    }
+    let memory = args.place.settle(&machine)?;
+    let (document, outcome) = measure(args, &plan, machine, memory, stop)?;
+    if outcome == Outcome::Interrupted && document.trials.is_empty() {
+        eprintln!("stopped before the first trial had ended; nothing was written");
+        return Ok(outcome);
+    }
+    table::print(&document, out)?;
+    if let Some(path) = &args.out {
+        output::write_json(&document, path).with_context(|| unwritable(path))?;
+        writeln!(out, "\nwrote {}", path.display())?;
+    }
+    let told = |trial: &Trial| {
+        let name = format!("{} x{}", trial.strategy, trial.threads);
+        trial.faults().into_iter().map(move |fault| format!("{name}: {fault}")).collect::<Vec<_>>()
+    };
+    let faults: Vec<String> = document.trials.iter().flat_map(told).collect();
+    ensure!(
+        faults.is_empty(),
+        "the contract does not hold: {}; please report this with the command",
+        faults.join("; ")
+    );
+    Ok(outcome)
+}
+
+fn measure(
+    args: &RunbookArgs,
+    plan: &Plan,
+    machine: Machine,
+    memory: MemoryInForce,
+    stop: &AtomicBool,
+) -> Result<(Document, Outcome)> {
+    if cfg!(debug_assertions) {
+        eprintln!(
+            "warning: this build has debug assertions, so its timings mean nothing; build it with --release"
+        );
+    }
+    let dataset = args.data(plan)?;
+    let spinner = progress::spinner("exact neighbours at each search step".into(), args.quiet);
+    let truths = score::truths(&plan.runbook, &dataset, args.k, stop)?;
+    spinner.finish_and_clear();
+    let exact = Exact { truths, base: CodedBase::of(&dataset) };
+    let pin = &args.place.pin;
+    let (mut trials, mut outcome) = (Vec::new(), Outcome::Complete);
+    'all: for subject in &plan.strategies {
+        for &threads in &plan.threads {
+            let config = IndexConfig {
+                m: args.m,
+                ef_construction: args.ef_construction,
+                seed: args.seed,
+                ..IndexConfig::new(dataset.dim(), dataset.metric())
+            };
+            let shape = Shape {
+                dataset: &dataset,
+                runbook: &plan.runbook,
+                cpus: pin.plan(&machine, threads),
+                k: args.k,
+                ef: args.ef,
+                overlap: args.overlap_search,
+                seed: args.seed,
+            };
+            let oversubscribed = pin.oversubscribes(&machine, threads);
+            let Some(trial) = trial(
+                subject.name,
+                (subject.make)(config)?,
+                &shape,
+                &exact,
+                oversubscribed,
+                args.quiet,
+                stop,
+            )?
+            else {
+                outcome = Outcome::Interrupted;
+                break 'all;
+            };
+            trials.push(trial);
+        }
+    }
+    let placement = pin.seats(&machine, plan.threads.last().copied().unwrap_or(1));
+    let document = Document {
+        schema_version: SCHEMA_VERSION,
+        machine,
+        build: build_info(),
+        dataset: described(&dataset),
+        runbook: Source {
+            name: args.runbook.clone(),
+            set: plan.runbook.set.clone(),
+            max_points: plan.runbook.max_points,
+            steps: plan.runbook.steps.len(),
+            digest: plan.digest.clone(),
+        },
+        config: Config {
+            overlap_search: args.overlap_search,
+            m: args.m,
+            ef_construction: args.ef_construction,
+            ef: args.ef,
+            k: args.k,
+            seed: args.seed,
+            pin: pin.clone(),
+            placement,
+            memory_policy: memory,
+        },
+        trials,
+    };
+    Ok((document, outcome))
+}
+
+/// What answers are scored against.
+struct Exact {
+    /// At each search step, in turn.
+    truths: Vec<Option<Truth>>,
+    base: CodedBase,
+}
+
+/// Replays on one store; `None` if the user stopped it.
+fn trial(
+    strategy: &str,
+    store: Box<dyn Store>,
+    shape: &Shape<'_>,
+    exact: &Exact,
+    oversubscribed: bool,
+    quiet: bool,
+    stop: &AtomicBool,
+) -> Result<Option<Trial>> {
+    let threads = shape.cpus.len();
+    let (count, noise) = (shape.runbook.steps.len(), Noise::now());
+    let spinner = progress::spinner(String::new(), quiet);
+    let mut replay = Replay::new(store.as_ref(), shape);
+    let (mut steps, mut totals, mut truths) = (Vec::with_capacity(count), Totals::new(), exact.truths.iter());
+    let mut unpinned = None;
+    for (number, step) in (1..).zip(&shape.runbook.steps) {
+        spinner.set_message(format!("{strategy} x{threads}, step {number} of {count}"));
+        let Some(done) = replay.step(step, stop)? else { return Ok(None) };
+        totals.add(step.kind(), &done);
+        let truth = (step.kind() == Kind::Search).then(|| truths.next()).flatten();
+        steps.push(told(number, step.kind(), &done, truth.and_then(Option::as_ref), exact, shape));
+        unpinned = unpinned.or(done.unpinned);
+    }
+    let mut tainted = Noise::now().since(&noise, oversubscribed);
+    tainted.extend(unpinned);
+    let expected_live = replay.live();
+    store.quiesce();
+    let (health, memory) = (store.health(), store.memory());
+    let begin = Instant::now();
+    drop(store);
+    let teardown = begin.elapsed();
+    spinner.finish_and_clear();
+    let recalls: Vec<f64> = steps.iter().filter_map(|step: &StepResult| step.recall).collect();
+    Ok(Some(Trial {
+        strategy: strategy.to_owned(),
+        threads,
+        oversubscribed,
+        seconds: totals.seconds.iter().sum(),
+        ops: totals.ops(),
+        recall: (!recalls.is_empty()).then(|| recalls.iter().sum::<f64>() / recalls.len() as f64),
+        garbage_peak_bytes: steps.iter().map(|step| step.garbage_bytes).max().unwrap_or(0),
+        garbage_end_bytes: memory.retired_bytes + memory.snapshots_bytes,
+        steps,
+        memory: Memory::new(&memory, rss_bytes().unwrap_or(0)),
+        live: health.live,
+        expected_live,
+        unreachable: health.unreachable,
+        teardown_ms: teardown.as_secs_f64() * 1e3,
+        tainted,
+    }))
+}
+
+/// What is written about a step.
+fn told(
+    number: usize,
+    operation: Kind,
+    done: &Done,
+    truth: Option<&Truth>,
+    exact: &Exact,
+    shape: &Shape<'_>,
+) -> StepResult {
+    let due = shape.k.min(done.live);
+    StepResult {
+        number,
+        operation,
+        count: done.operations.operations(),
+        seconds: done.seconds,
+        live: done.live,
+        garbage_bytes: done.garbage,
+        recall: truth.map(|truth| score::recall(&done.answers, truth, &exact.base, shape.dataset, shape.k)),
+        short_answers: done.answers.iter().filter(|answer| answer.points.len() < due).count() as u64,
+        ghosts: done.beside_ghosts + done.answers.iter().map(|answer| answer.ghosts).sum::<u64>(),
+    }
+}
+
+/// Operations and lengths by kind, in the order of [`Kind::ALL`].
+struct Totals {
+    tallies: [Tally; Kind::ALL.len()],
+    seconds: [f64; Kind::ALL.len()],
+    beside: Tally,
+}
+
+impl Totals {
+    fn new() -> Totals {
+        Totals {
+            tallies: Kind::ALL.map(|_| Tally::new()),
+            seconds: [0.0; Kind::ALL.len()],
+            beside: Tally::new(),
+        }
+    }
+
+    fn add(&mut self, kind: Kind, done: &Done) {
+        self.tallies[kind as usize].merge(&done.operations);
+        self.seconds[kind as usize] += done.seconds;
+        self.beside.merge(&done.beside);
+    }
+
+    fn ops(&self) -> Ops {
+        let op = |kind: Kind| self.tallies[kind as usize].op(self.seconds[kind as usize]);
+        let changing = [Kind::Insert, Kind::Delete, Kind::Replace].map(|kind| self.seconds[kind as usize]);
+        Ops {
+            insert: op(Kind::Insert),
+            delete: op(Kind::Delete),
+            replace: op(Kind::Replace),
+            search: op(Kind::Search),
+            beside: self.beside.op(changing.iter().sum()),
+        }
+    }
+}
