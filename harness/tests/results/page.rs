@@ -16,19 +16,19 @@ fn page(document: &Document) -> String {
 
 fn page_with(document: &Document, churn: Option<PathBuf>) -> anyhow::Result<String> {
     let (folder, file) = write_file(document);
-    let html = Some(folder.path().join("pages/page.html"));
+    let html = folder.path().join("pages/page.html");
     let args = ReportArgs {
         file,
         workload: None,
         csv: false,
         tax: false,
         counters: false,
-        html: html.clone(),
+        html: Some(html.clone()),
         churn,
         noise: None,
     };
     run(&args)?;
-    Ok(std::fs::read_to_string(html.expect("given above"))?)
+    Ok(std::fs::read_to_string(html)?)
 }
 
 #[test]
