@@ -4,8 +4,9 @@ use super::dataset::Dataset;
 use super::embedded::FILES;
 use super::folder::{LoadOptions, load, meta, parse_metric, part};
 use super::generate::{self, Shape};
+use super::hdf5::{self, Hdf5, Part};
 use super::inspect::Profile;
-use super::read::{Format, read_ids, read_vectors};
+use super::read::{Format, Matrix, read_ids, read_vectors};
 use super::truth::{Truth, Watch};
 use super::write::{Staged, write_fvecs, write_ivecs};
 use anyhow::{Context, Result, bail};
@@ -223,6 +224,9 @@ fn inspect(args: &InspectArgs, out: &mut dyn Write, watch: Watch<'_>) -> Result<
         }
         return Ok(());
     }
+    if hdf5::is_named(&args.path) {
+        return inspect_hdf5(&args.path, args.limit, out, watch);
+    }
     let ids = matches!(Format::of(&args.path), Some(Format::Ivecs | Format::Ibin));
     inspect_file(&args.path, ids, args.limit, out, watch)
 }
@@ -235,13 +239,37 @@ fn inspect_file(
     watch: Watch<'_>,
 ) -> Result<()> {
     if ids {
-        let rows = read_ids(path, limit)?;
-        let (low, high) = rows.values.iter().fold((u32::MAX, 0), |(a, b), &id| (a.min(id), b.max(id)));
-        writeln!(out, "{}\n  shape       {} x {} ids", path.display(), rows.rows(), rows.dim)?;
-        writeln!(out, "  ids         {low} .. {high}")?;
+        describe_ids(&path.display().to_string(), &read_ids(path, limit)?, out)?;
     } else {
         let vectors = read_vectors(path, limit)?;
         write!(out, "{}\n{}", path.display(), Profile::of(&vectors, watch))?;
+    }
+    Ok(())
+}
+
+fn describe_ids(place: &str, rows: &Matrix<u32>, out: &mut dyn Write) -> Result<()> {
+    let (low, high) = rows.values.iter().fold((u32::MAX, 0), |(a, b), &id| (a.min(id), b.max(id)));
+    writeln!(out, "{place}\n  shape       {} x {} ids", rows.rows(), rows.dim)?;
+    writeln!(out, "  ids         {low} .. {high}")?;
+    Ok(())
+}
+
+fn inspect_hdf5(path: &Path, limit: Option<usize>, out: &mut dyn Write, watch: Watch<'_>) -> Result<()> {
+    let file = Hdf5::open(path)?;
+    let distance = file.distance()?;
+    let metric = match distance.as_deref().map(|name| (name, parse_metric(name))) {
+        Some((_, Some(metric))) => metric.to_string(),
+        Some((name, None)) => format!("unknown: its distance is {name:?}"),
+        None => format!("{}, because it names none", Metric::L2),
+    };
+    writeln!(out, "{}: metric {metric}", path.display())?;
+    for part in Part::ALL {
+        if part == Part::Truth && file.has(part) {
+            describe_ids(&part.place(path), &file.ids(part, limit)?, out)?;
+        } else if part != Part::Truth {
+            let vectors = file.vectors(part, limit)?;
+            write!(out, "{}\n{}", part.place(path), Profile::of(&vectors, watch))?;
+        }
     }
     Ok(())
 }
