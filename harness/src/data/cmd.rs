@@ -2,11 +2,13 @@
 
 use super::dataset::Dataset;
 use super::embedded::FILES;
+use super::fetch::{self, FetchArgs};
 use super::folder::{LoadOptions, load, meta, parse_metric, part};
 use super::generate::{self, Shape};
 use super::hdf5::{self, Hdf5, Part};
 use super::inspect::Profile;
 use super::read::{Format, Matrix, read_ids, read_vectors};
+use super::sums;
 use super::truth::{Truth, Watch};
 use super::write::{Staged, write_fvecs, write_ivecs};
 use anyhow::{Context, Result, bail};
@@ -26,6 +28,8 @@ pub enum DataCommand {
     Inspect(InspectArgs),
     /// Compute the exact nearest neighbours of queries
     Truth(TruthArgs),
+    /// Download a public data set, or list those that are known
+    Fetch(FetchArgs),
     /// Write out the data set that is part of this program, with its licences
     Embedded(EmbeddedArgs),
 }
@@ -144,6 +148,7 @@ pub fn run(command: &DataCommand, out: &mut dyn Write, watch: Watch<'_>) -> Resu
         DataCommand::Make(args) => make(args, out, watch),
         DataCommand::Inspect(args) => inspect(args, out, watch),
         DataCommand::Truth(args) => truth(args, out, watch),
+        DataCommand::Fetch(args) => fetch::run(args, out, watch),
         DataCommand::Embedded(args) => {
             let target = Target::new(&args.out, args.force, &FILES.map(|(name, _)| name))?;
             target.write(FILES.map(|(name, bytes)| (name, content(move |to| to.write_all(bytes)))))?;
@@ -205,6 +210,7 @@ fn describe(set: &Dataset, truth: &Truth, seed: u64, intrinsic: Option<usize>) -
 }
 
 fn inspect(args: &InspectArgs, out: &mut dyn Write, watch: Watch<'_>) -> Result<()> {
+    sums::inspect(&args.path, out, watch)?;
     if args.path.is_dir() {
         let about = meta(&args.path)?;
         let metric = about.metric.unwrap_or(Metric::L2);

@@ -178,19 +178,17 @@ mod with_the_feature {
         for name in ["contiguous.hdf5", "chunked.hdf5", "bare.hdf5"] {
             let whole = fs::read(fixture(name)).unwrap();
             for at in (0..whole.len()).filter(|&at| whole[at] != 0) {
-                for with in [0x00, 0xff, whole[at] ^ 0x01] {
-                    let mut content = whole.clone();
-                    content[at] = with;
-                    fs::write(&path, &content).unwrap();
-                    match load(&path, &LoadOptions::default()) {
-                        Ok(set) => {
-                            assert!(set.base().iter().all(|x| x.is_finite()));
-                            read += 1;
-                        }
-                        Err(error) => {
-                            assert!(!error.to_string().contains('\n'));
-                            refused += 1;
-                        }
+                let mut content = whole.clone();
+                content[at] = [0x00, 0xff, whole[at] ^ 0x01][at % 3];
+                fs::write(&path, &content).unwrap();
+                match load(&path, &LoadOptions::default()) {
+                    Ok(set) => {
+                        assert!(set.base().iter().all(|x| x.is_finite()));
+                        read += 1;
+                    }
+                    Err(error) => {
+                        assert!(!error.to_string().contains('\n'));
+                        refused += 1;
                     }
                 }
             }

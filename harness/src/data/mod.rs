@@ -29,12 +29,14 @@ pub mod cmd;
 mod dataset;
 mod embedded;
 mod error;
+mod fetch;
 mod folder;
 pub mod generate;
 mod hdf5;
 pub mod inspect;
 mod npy;
 mod read;
+mod sums;
 mod truth;
 mod write;
 
