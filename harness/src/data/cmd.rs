@@ -82,7 +82,7 @@ pub enum Kind {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hnsw-lab data inspect base.fvecs --limit 100000")]
 pub struct InspectArgs {
-    /// A data file, or a folder with base.*, query.* and perhaps gt.*
+    /// A data file, or a folder with base.*, query.* and perhaps gt.*; compared with its .sha256 file if there is one
     #[arg(value_name = "FILE|DIR")]
     pub path: PathBuf,
     /// Read at most so many rows of each file

@@ -215,14 +215,15 @@ fn unreachable(url: &str, error: &ureq::Error) -> anyhow::Error {
 }
 
 /// Why a copy did not end.
-enum Stopped {
+#[derive(Debug)]
+pub(super) enum Stopped {
     Cancelled,
     Reading(u64, io::Error),
     Writing(io::Error),
 }
 
 /// Copies everything; the number of bytes and their sum.
-fn copy(
+pub(super) fn copy(
     mut from: impl Read,
     to: &mut impl Write,
     length: Option<u64>,

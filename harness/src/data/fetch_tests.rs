@@ -222,4 +222,12 @@ mod with_the_feature {
         let line = get(&file_of(ok(3, b"abc"), None), &file.join("sets"), false).unwrap_err();
         assert!(line.contains("file/sets: cannot be written"), "{line}");
     }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_stops_the_copy() {
+        let mut full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let stopped = http::copy(&b"abc"[..], &mut full, None, Watch::none());
+        assert!(matches!(stopped, Err(http::Stopped::Writing(error)) if error.raw_os_error() == Some(28)));
+    }
 }

@@ -20,6 +20,7 @@ fn a_build_without_the_feature_says_how_to_get_one() {
 mod with_the_feature {
     use super::super::{Hdf5, Part};
     use super::*;
+    use crate::data::cmd::{DataCommand, InspectArgs, run};
     use crate::data::{Dataset, Element, Truth, Watch, read_ids, read_vectors, write_fvecs};
     use hnsw_core::distance::Metric;
     use std::fs;
@@ -101,6 +102,27 @@ mod with_the_feature {
         let options = LoadOptions { queries: Some(other), ..Default::default() };
         assert_eq!(truth(options.clone()), None);
         assert_eq!(set("contiguous.hdf5", options).queries(), values(3, 4, 2));
+    }
+
+    #[test]
+    fn inspect_shows_all_parts() {
+        let inspect = |name: &str| {
+            let command = DataCommand::Inspect(InspectArgs { path: fixture(name), limit: None });
+            let mut out = Vec::new();
+            run(&command, &mut out, Watch::none()).map_err(|error| format!("{error:#}"))?;
+            Ok::<_, String>(String::from_utf8(out).unwrap())
+        };
+        let seen = inspect("chunked.hdf5").unwrap();
+        for expected in [
+            "chunked.hdf5: metric cosine\n",
+            "chunked.hdf5, dataset train\n  shape       40 x 4 f64",
+            "chunked.hdf5, dataset test\n  shape       5 x 4 f32",
+            "chunked.hdf5, dataset neighbors\n  shape       5 x 10 ids",
+        ] {
+            assert!(seen.contains(expected), "{expected} is missing in {seen}");
+        }
+        assert!(!inspect("bare.hdf5").unwrap().contains("neighbors"));
+        assert!(inspect("wrong.hdf5").unwrap_err().contains("dataset train: has 1 dimensions"));
     }
 
     #[test]
