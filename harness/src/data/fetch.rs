@@ -172,8 +172,9 @@ pub(super) const SETS: [Set; 7] = [
     },
 ];
 
-/// Of the archives of TEXMEX and what is in them, several projects that fetched them state the same.
-const MEMBERS: &str = "several public projects, alike";
+/// TEXMEX itself states MD5 sums of its archives; several projects that compared them state the same SHA-256 of the archives
+/// and of what is in them.
+const MEMBERS: &str = "several public projects that fetched it";
 
 /// Runs `data fetch`.
 pub(super) fn run(args: &FetchArgs, out: &mut dyn Write, watch: Watch<'_>) -> Result<()> {

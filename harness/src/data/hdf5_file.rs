@@ -148,8 +148,11 @@ impl Hdf5 {
             };
             let selection = SliceInfo { selections: vec![slice(first, last), slice(0, dim)] };
             let block = dataset.read_slice::<N>(&selection).map_err(problem)?;
-            for (at, &number) in block.iter().enumerate() {
-                values.push(V::of(number, element, first + at / dim, at % dim)?);
+            let numbers = block.as_slice().unwrap_or_default();
+            for (row, numbers) in (first..).zip(numbers.chunks_exact(dim)) {
+                for (component, &number) in numbers.iter().enumerate() {
+                    values.push(V::of(number, element, row, component)?);
+                }
             }
         }
         if values.len() != rows * dim {
