@@ -60,8 +60,7 @@ pub(super) enum Content {
     Archive(&'static [(&'static str, &'static str)]),
 }
 
-const TEXMEX: &str =
-    "TEXMEX corpus, INRIA (http://corpus-texmex.irisa.fr/, by FTP only, so from a mirror), CC0";
+const TEXMEX: &str = "TEXMEX corpus, INRIA (http://corpus-texmex.irisa.fr/ has the terms, and the files by FTP only: from a mirror)";
 const TFDS: &str = "tensorflow/datasets";
 
 /// All sets.
@@ -113,7 +112,7 @@ pub(super) const SETS: [Set; 7] = [
     Set {
         name: "sift-128-euclidean",
         about: "1,000,000 x 128 and 10,000 queries, l2, HDF5",
-        terms: "ann-benchmarks, made from TEXMEX (CC0)",
+        terms: "ann-benchmarks, made from TEXMEX (see its page for the terms)",
         origins: &[Origin {
             url: "https://ann-benchmarks.com/sift-128-euclidean.hdf5",
             bytes: Some(525_128_288),
@@ -149,7 +148,7 @@ pub(super) const SETS: [Set; 7] = [
     Set {
         name: "gist-960-euclidean",
         about: "1,000,000 x 960 and 1,000 queries, l2, HDF5",
-        terms: "ann-benchmarks, made from TEXMEX (CC0)",
+        terms: "ann-benchmarks, made from TEXMEX (see its page for the terms)",
         origins: &[Origin {
             url: "https://ann-benchmarks.com/gist-960-euclidean.hdf5",
             bytes: None,
