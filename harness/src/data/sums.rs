@@ -17,7 +17,7 @@ const BLOCK: usize = 1 << 16;
 pub(super) struct Sum(Sha256);
 
 impl Sum {
-    #[cfg_attr(not(feature = "fetch"), allow(dead_code, reason = "files are summed by `of`"))]
+    #[cfg(feature = "fetch")]
     pub(super) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
@@ -72,6 +72,7 @@ pub(super) fn read(record: &Path) -> Result<Record> {
 }
 
 /// A record as a file holds it.
+#[cfg(any(feature = "fetch", test))]
 pub(super) fn text(record: &Record) -> String {
     record.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect()
 }
