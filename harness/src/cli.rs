@@ -65,7 +65,7 @@ enum Command {
     Compare(CompareArgs),
     Noise(Box<NoiseArgs>),
     Verify(VerifyArgs),
-    /// Make, inspect and complete data sets
+    /// Make, fetch, inspect and complete data sets
     #[command(
         subcommand,
         after_help = "Example:\n  hnsw-lab data embedded --out sift10k\n  hnsw-lab data inspect sift10k"
@@ -187,9 +187,10 @@ fn run(command: &Command) -> Result<ExitCode> {
             watch_signals()?;
             // Kept back until the bar has gone from the line.
             let mut text = Vec::new();
-            let ended = progress::watched("comparing vectors", false, &STOP, |watch| {
-                data::cmd::run(command, &mut text, watch)
-            });
+            let what =
+                if matches!(command, DataCommand::Fetch(_)) { "fetching" } else { "comparing vectors" };
+            let ended =
+                progress::watched(what, false, &STOP, |watch| data::cmd::run(command, &mut text, watch));
             output::print(&String::from_utf8_lossy(&text)).context("cannot write to standard output")?;
             ended.map(|()| done)
         }

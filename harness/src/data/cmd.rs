@@ -2,10 +2,13 @@
 
 use super::dataset::Dataset;
 use super::embedded::FILES;
+use super::fetch::{self, FetchArgs};
 use super::folder::{LoadOptions, load, meta, parse_metric, part};
 use super::generate::{self, Shape};
+use super::hdf5::{self, Hdf5, Part};
 use super::inspect::Profile;
-use super::read::{Format, read_ids, read_vectors};
+use super::read::{Format, Matrix, read_ids, read_vectors};
+use super::sums;
 use super::truth::{Truth, Watch};
 use super::write::{Staged, write_fvecs, write_ivecs};
 use anyhow::{Context, Result, bail};
@@ -25,6 +28,8 @@ pub enum DataCommand {
     Inspect(InspectArgs),
     /// Compute the exact nearest neighbours of queries
     Truth(TruthArgs),
+    /// Download a public data set, or list those that are known
+    Fetch(FetchArgs),
     /// Write out the data set that is part of this program, with its licences
     Embedded(EmbeddedArgs),
 }
@@ -77,7 +82,7 @@ pub enum Kind {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hnsw-lab data inspect base.fvecs --limit 100000")]
 pub struct InspectArgs {
-    /// A data file, or a folder with base.*, query.* and perhaps gt.*
+    /// A data file, or a folder with base.*, query.* and perhaps gt.*; compared with its .sha256 file if there is one
     #[arg(value_name = "FILE|DIR")]
     pub path: PathBuf,
     /// Read at most so many rows of each file
@@ -143,6 +148,7 @@ pub fn run(command: &DataCommand, out: &mut dyn Write, watch: Watch<'_>) -> Resu
         DataCommand::Make(args) => make(args, out, watch),
         DataCommand::Inspect(args) => inspect(args, out, watch),
         DataCommand::Truth(args) => truth(args, out, watch),
+        DataCommand::Fetch(args) => fetch::run(args, out, watch),
         DataCommand::Embedded(args) => {
             let target = Target::new(&args.out, args.force, &FILES.map(|(name, _)| name))?;
             target.write(FILES.map(|(name, bytes)| (name, content(move |to| to.write_all(bytes)))))?;
@@ -204,6 +210,7 @@ fn describe(set: &Dataset, truth: &Truth, seed: u64, intrinsic: Option<usize>) -
 }
 
 fn inspect(args: &InspectArgs, out: &mut dyn Write, watch: Watch<'_>) -> Result<()> {
+    sums::inspect(&args.path, out, watch)?;
     if args.path.is_dir() {
         let about = meta(&args.path)?;
         let metric = about.metric.unwrap_or(Metric::L2);
@@ -223,6 +230,9 @@ fn inspect(args: &InspectArgs, out: &mut dyn Write, watch: Watch<'_>) -> Result<
         }
         return Ok(());
     }
+    if hdf5::is_named(&args.path) {
+        return inspect_hdf5(&args.path, args.limit, out, watch);
+    }
     let ids = matches!(Format::of(&args.path), Some(Format::Ivecs | Format::Ibin));
     inspect_file(&args.path, ids, args.limit, out, watch)
 }
@@ -235,13 +245,37 @@ fn inspect_file(
     watch: Watch<'_>,
 ) -> Result<()> {
     if ids {
-        let rows = read_ids(path, limit)?;
-        let (low, high) = rows.values.iter().fold((u32::MAX, 0), |(a, b), &id| (a.min(id), b.max(id)));
-        writeln!(out, "{}\n  shape       {} x {} ids", path.display(), rows.rows(), rows.dim)?;
-        writeln!(out, "  ids         {low} .. {high}")?;
+        describe_ids(&path.display().to_string(), &read_ids(path, limit)?, out)?;
     } else {
         let vectors = read_vectors(path, limit)?;
         write!(out, "{}\n{}", path.display(), Profile::of(&vectors, watch))?;
+    }
+    Ok(())
+}
+
+fn describe_ids(place: &str, rows: &Matrix<u32>, out: &mut dyn Write) -> Result<()> {
+    let (low, high) = rows.values.iter().fold((u32::MAX, 0), |(a, b), &id| (a.min(id), b.max(id)));
+    writeln!(out, "{place}\n  shape       {} x {} ids", rows.rows(), rows.dim)?;
+    writeln!(out, "  ids         {low} .. {high}")?;
+    Ok(())
+}
+
+fn inspect_hdf5(path: &Path, limit: Option<usize>, out: &mut dyn Write, watch: Watch<'_>) -> Result<()> {
+    let file = Hdf5::open(path)?;
+    let distance = file.distance()?;
+    let metric = match distance.as_deref().map(|name| (name, parse_metric(name))) {
+        Some((_, Some(metric))) => metric.to_string(),
+        Some((name, None)) => format!("unknown: its distance is {name:?}"),
+        None => format!("{}, because it names none", Metric::L2),
+    };
+    writeln!(out, "{}: metric {metric}", path.display())?;
+    for part in Part::ALL {
+        if part == Part::Truth && file.has(part) {
+            describe_ids(&part.place(path), &file.ids(part, limit)?, out)?;
+        } else if part != Part::Truth {
+            let vectors = file.vectors(part, limit)?;
+            write!(out, "{}\n{}", part.place(path), Profile::of(&vectors, watch))?;
+        }
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ fn make(kind: &str, more: &[&str]) -> Result<String, String> {
 fn the_definition_is_consistent() {
     use clap::CommandFactory;
     Cli::command().debug_assert();
-    for name in ["make", "inspect", "truth", "embedded"] {
+    for name in ["make", "inspect", "truth", "fetch", "embedded"] {
         let help = data(&[name, "--help"]).unwrap_err();
         assert!(help.contains("Example:\n  hnsw-lab data"), "{help}");
     }

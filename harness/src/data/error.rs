@@ -26,7 +26,7 @@ pub enum Problem {
     NotAFile,
     /// The name tells no format.
     #[error(
-        "has no known extension; rename it to one of .fvecs .bvecs .ivecs .fbin .u8bin .i8bin .ibin .npy"
+        "has no known extension; rename it to one of .fvecs .bvecs .ivecs .fbin .u8bin .i8bin .ibin .npy .hdf5"
     )]
     Extension,
     /// Nothing in it.
@@ -181,5 +181,73 @@ pub enum Problem {
     NpyRank {
         /// Number of dimensions.
         rank: usize,
+    },
+    /// HDF5 in a build that does not read it.
+    #[error(
+        "is HDF5, which this build does not read; build one that does: cargo run --release -p hnsw-lab --features hdf5 -- …"
+    )]
+    Hdf5Feature,
+    /// Not an HDF5 file.
+    #[error("does not begin as an HDF5 file does; correct the extension or download it again")]
+    Hdf5Magic,
+    /// Shorter than its header says.
+    #[error(
+        "ends at byte {len}, but its header announces {need} bytes; it is truncated: copy or download it again"
+    )]
+    Hdf5Cut {
+        /// Bytes of the file.
+        len: u64,
+        /// Bytes announced.
+        need: u64,
+    },
+    /// A structure inside it is broken, or of a kind that is not read.
+    #[error("cannot be read as HDF5: {0}; copy or download it again, or save it anew with h5py")]
+    Hdf5(String),
+    /// A dataset is not there.
+    #[error(
+        "is not there; a data set in HDF5 has `train`, `test` and perhaps `neighbors`, as those of ann-benchmarks"
+    )]
+    Hdf5Missing,
+    /// Not a matrix.
+    #[error("has {rank} dimensions; rows of vectors need 2: save a.reshape(rows, dim)")]
+    Hdf5Rank {
+        /// Number of dimensions.
+        rank: usize,
+    },
+    /// A dimension out of range.
+    #[error("rows have {dim} values; they must have from 1 to {MAX_DIM}")]
+    Hdf5Dim {
+        /// Values of a row.
+        dim: u64,
+    },
+    /// More than the file can hold.
+    #[error(
+        "announces {rows} rows of {dim}, so {need} bytes, which a file of {len} cannot hold; it is broken or was never \
+         written: download or make it again"
+    )]
+    Hdf5Length {
+        /// Rows announced.
+        rows: u64,
+        /// Their dimension.
+        dim: u64,
+        /// Bytes that these take.
+        need: u128,
+        /// Bytes of the file.
+        len: u64,
+    },
+    /// A type that is no plain number.
+    #[error("holds {found}; f32, f64 and integers of 8 to 64 bits are read: save a.astype('<f4')")]
+    Hdf5Type {
+        /// What its values are.
+        found: String,
+    },
+    /// A metric that is not measured here.
+    #[error(
+        "says that its distance is {distance:?}; known are euclidean, angular, dot and ip: choose another set, or give \
+         --metric"
+    )]
+    Hdf5Distance {
+        /// What it says.
+        distance: String,
     },
 }

@@ -1,8 +1,10 @@
-//! Data sets from files: a folder with `base.*`, `query.*` and perhaps `gt.*` and `meta.json`, or files named one by one.
+//! Data sets from files: a folder with `base.*`, `query.*` and perhaps `gt.*` and `meta.json`, one file of HDF5, or files named
+//! one by one.
 
 use super::dataset::{Dataset, DatasetError};
 use super::error::{Problem, ReadError};
-use super::read::{Format, read_ids, read_vectors};
+use super::hdf5::{self, Hdf5, Part};
+use super::read::{Format, read_ids, read_part, read_vectors};
 use hnsw_core::distance::Metric;
 use std::fs;
 use std::io::Read;
@@ -15,11 +17,12 @@ const MAX_META: u64 = 1 << 20;
 /// What to load.
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
-    /// Instead of the folder's `query.*`.
+    /// Instead of the folder's `query.*`, or of the queries in the HDF5 file.
     pub queries: Option<PathBuf>,
-    /// Instead of the folder's `gt.*`.
+    /// Instead of the folder's `gt.*`, or of the neighbours in the HDF5 file.
     pub truth: Option<PathBuf>,
-    /// Instead of what `meta.json` says, or L2. The ground truth of a folder that names another metric is not used.
+    /// Instead of what `meta.json` or the HDF5 file says, or L2. The ground truth of data that name another metric is not
+    /// used.
     pub metric: Option<Metric>,
     /// The most base rows. With fewer than the file has, the ground truth of the file is not used.
     pub limit: Option<usize>,
@@ -130,7 +133,7 @@ pub(crate) fn load_or_embedded(path: Option<&Path>, metric: Option<Metric>) -> R
     }
 }
 
-/// Loads the data set of a folder, or of the base file `path` with the files in `options`.
+/// Loads the data set of a folder, of an HDF5 file, or of the base file `path` with the files in `options`.
 ///
 /// # Errors
 /// Names the file and what is wrong with it.
@@ -138,12 +141,12 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Dataset, LoadError> {
     let files = find(path, options)?;
     let metric = options.metric.or(files.meta.metric).unwrap_or(Metric::L2);
     let base = read_vectors(&files.base, options.limit)?;
-    let queries = read_vectors(&files.queries, options.query_limit)?;
+    let queries = read_part(&files.queries, Part::Queries, options.query_limit)?;
     if base.dim != queries.dim {
         return Err(LoadError::Dim {
-            queries: files.queries.display().to_string(),
+            queries: Part::Queries.place(&files.queries),
             found: queries.dim,
-            base: files.base.display().to_string(),
+            base: Part::Base.place(&files.base),
             expected: base.dim,
         });
     }
@@ -154,9 +157,9 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Dataset, LoadError> {
             let truth = read_ids(&file, options.query_limit)?;
             if truth.rows_in_file != queries.rows_in_file {
                 return Err(LoadError::TruthRows {
-                    truth: file.display().to_string(),
+                    truth: Part::Truth.place(&file),
                     found: truth.rows_in_file,
-                    queries: files.queries.display().to_string(),
+                    queries: Part::Queries.place(&files.queries),
                     expected: queries.rows_in_file,
                 });
             }
@@ -167,14 +170,13 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Dataset, LoadError> {
     let stem = || path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let name = files.meta.name.unwrap_or_else(stem);
     let provenance = files.meta.provenance.unwrap_or_else(|| "a file of the user".into());
-    let wrong = |path: &Path| {
-        let path = path.display().to_string();
-        |error| LoadError::Dataset { path, error }
-    };
-    let set =
-        Dataset::new(name, metric, base.dim, base.values, queries.values, provenance).map_err(wrong(path))?;
+    let wrong = |path: String| |error| LoadError::Dataset { path, error };
+    let set = Dataset::new(name, metric, base.dim, base.values, queries.values, provenance)
+        .map_err(wrong(path.display().to_string()))?;
     match truth {
-        Some((file, truth)) => set.with_truth(truth.values, truth.dim).map_err(wrong(&file)),
+        Some((file, truth)) => {
+            set.with_truth(truth.values, truth.dim).map_err(wrong(Part::Truth.place(&file)))
+        }
         None => Ok(set),
     }
 }
@@ -198,6 +200,9 @@ fn find(path: &Path, options: &LoadOptions) -> Result<Files, LoadError> {
             meta: meta(path)?,
         });
     }
+    if hdf5::is_named(path) {
+        return find_in_hdf5(path, options);
+    }
     match queries {
         Some(queries) => Ok(Files { base: path.into(), queries, truth, meta: Meta::default() }),
         // A file that is not there is the more useful message.
@@ -206,6 +211,26 @@ fn find(path: &Path, options: &LoadOptions) -> Result<Files, LoadError> {
             |error| ReadError { file: path.display().to_string(), problem: Problem::Io(error) }.into(),
         )),
     }
+}
+
+/// All parts are in the one file, but for those that others are named for.
+fn find_in_hdf5(path: &Path, options: &LoadOptions) -> Result<Files, LoadError> {
+    let file = Hdf5::open(path)?;
+    let distance = file.distance()?;
+    let metric = distance.as_deref().and_then(parse_metric);
+    let known = distance.is_none() || metric.is_some();
+    if let Some(distance) = distance.filter(|_| !known && options.metric.is_none()) {
+        let problem = Problem::Hdf5Distance { distance };
+        return Err(ReadError { file: path.display().to_string(), problem }.into());
+    }
+    // Of its own queries, by its own metric.
+    let own_truth = options.queries.is_none() && known && file.has(Part::Truth);
+    Ok(Files {
+        base: path.into(),
+        queries: options.queries.clone().unwrap_or_else(|| path.into()),
+        truth: options.truth.clone().or_else(|| own_truth.then(|| path.into())),
+        meta: Meta { metric, ..Meta::default() },
+    })
 }
 
 /// The one file of the folder whose name is `stem` and an extension that is read.

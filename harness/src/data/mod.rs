@@ -2,7 +2,8 @@
 //!
 //! - [`Dataset`]: checked vectors and queries with a metric, a digest and, if known, the [`Truth`].
 //! - [`embedded()`]: the real data set that is part of the binary.
-//! - [`load`]: a folder (`base.*`, `query.*`, `gt.*`) or single files, in the formats of [`Format`].
+//! - [`load`]: a folder (`base.*`, `query.*`, `gt.*`) or single files, in the formats of [`Format`]; with the cargo feature
+//!   `hdf5` also a file of ann-benchmarks.
 //! - [`generate`]: seeded sets that are the same on every machine.
 //! - [`Truth`]: exact nearest neighbours, computed in parallel and kept in a [`TruthCache`]; they score recall.
 //! - [`cmd`]: the `data` subcommand.
@@ -28,11 +29,14 @@ pub mod cmd;
 mod dataset;
 mod embedded;
 mod error;
+mod fetch;
 mod folder;
 pub mod generate;
+mod hdf5;
 pub mod inspect;
 mod npy;
 mod read;
+mod sums;
 mod truth;
 mod write;
 

@@ -4,6 +4,7 @@
 //! anything is allocated; one loop then reads the rows of all formats.
 
 use super::error::{Problem, ReadError};
+use super::hdf5::{self, Hdf5, Part};
 use super::npy;
 use half::f16;
 use hnsw_core::error::MAX_DIM;
@@ -65,12 +66,18 @@ pub enum Element {
     U8,
     /// Signed byte.
     I8,
+    /// 16-bit unsigned; in HDF5 only.
+    U16,
+    /// 16-bit signed; in HDF5 only.
+    I16,
     /// 32-bit signed; as vector components rounded to f32.
     I32,
-    /// 32-bit unsigned; row numbers only.
+    /// 32-bit unsigned; row numbers, and in HDF5 vector components too.
     U32,
-    /// 64-bit signed; row numbers only.
+    /// 64-bit signed; row numbers, and in HDF5 vector components too.
     I64,
+    /// 64-bit unsigned; in HDF5 only.
+    U64,
 }
 
 impl Element {
@@ -78,9 +85,9 @@ impl Element {
     pub const fn size(self) -> usize {
         match self {
             Element::U8 | Element::I8 => 1,
-            Element::F16 => 2,
+            Element::F16 | Element::U16 | Element::I16 => 2,
             Element::F32 | Element::I32 | Element::U32 => 4,
-            Element::F64 | Element::I64 => 8,
+            Element::F64 | Element::I64 | Element::U64 => 8,
         }
     }
 
@@ -92,9 +99,12 @@ impl Element {
             Element::F64 => "f64",
             Element::U8 => "u8",
             Element::I8 => "i8",
+            Element::U16 => "u16",
+            Element::I16 => "i16",
             Element::I32 => "i32",
             Element::U32 => "u32",
             Element::I64 => "i64",
+            Element::U64 => "u64",
         }
     }
 }
@@ -119,12 +129,17 @@ impl<T> Matrix<T> {
     }
 }
 
-/// Reads vectors, at most `limit` rows of them.
+/// Reads vectors, at most `limit` rows of them; from HDF5 those of the base.
 ///
 /// # Errors
 /// Names the file, what is wrong with it and where.
 pub fn read_vectors(path: &Path, limit: Option<usize>) -> Result<Matrix<f32>, ReadError> {
-    from_path(path, limit)
+    read_part(path, Part::Base, limit)
+}
+
+/// Reads the vectors of a part, which makes a difference in HDF5 only.
+pub(super) fn read_part(path: &Path, part: Part, limit: Option<usize>) -> Result<Matrix<f32>, ReadError> {
+    if hdf5::is_named(path) { Hdf5::open(path)?.vectors(part, limit) } else { from_path(path, limit) }
 }
 
 /// Reads row numbers (ground truth), at most `limit` rows of them.
@@ -132,7 +147,7 @@ pub fn read_vectors(path: &Path, limit: Option<usize>) -> Result<Matrix<f32>, Re
 /// # Errors
 /// As [`read_vectors`].
 pub fn read_ids(path: &Path, limit: Option<usize>) -> Result<Matrix<u32>, ReadError> {
-    from_path(path, limit)
+    if hdf5::is_named(path) { Hdf5::open(path)?.ids(Part::Truth, limit) } else { from_path(path, limit) }
 }
 
 /// Reads vectors from a source of `len` bytes.
@@ -164,15 +179,21 @@ pub fn read_ids_from(
 fn from_path<T: Value>(path: &Path, limit: Option<usize>) -> Result<Matrix<T>, ReadError> {
     let read = || {
         let format = Format::of(path).ok_or(Problem::Extension)?;
-        // Asked before opening, because opening a pipe waits for its writer.
-        if !path.metadata().map_err(Problem::Io)?.is_file() {
-            return Err(Problem::NotAFile);
-        }
-        let file = File::open(path).map_err(Problem::Io)?;
-        let len = file.metadata().map_err(Problem::Io)?.len();
+        let (file, len) = regular_file(path)?;
         from_source(file, len, format, limit)
     };
     read().map_err(|problem| ReadError { file: path.display().to_string(), problem })
+}
+
+/// Opens a file and asks for its length.
+pub(super) fn regular_file(path: &Path) -> Result<(File, u64), Problem> {
+    // Asked before opening, because opening a pipe waits for its writer.
+    if !path.metadata().map_err(Problem::Io)?.is_file() {
+        return Err(Problem::NotAFile);
+    }
+    let file = File::open(path).map_err(Problem::Io)?;
+    let len = file.metadata().map_err(Problem::Io)?.len();
+    Ok((file, len))
 }
 
 fn from_source<T: Value>(
@@ -300,7 +321,7 @@ impl Value for f32 {
             Element::F32 => to.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
             Element::I32 => to.extend(bytes.as_chunks().0.iter().map(|&b| i32::from_le_bytes(b) as f32)),
             Element::F64 => to.extend(bytes.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b) as f32)),
-            Element::U32 | Element::I64 => {
+            Element::U16 | Element::I16 | Element::U32 | Element::I64 | Element::U64 => {
                 return Err(Problem::NpyType { descr: format!("{} for vectors", element.name()) });
             }
         }

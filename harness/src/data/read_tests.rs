@@ -228,11 +228,11 @@ fn errors_of_files_name_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let line = |name: &str| read_vectors(&path(name), None).unwrap_err().to_string();
-    std::fs::write(path("a.hdf5"), "x").unwrap();
+    std::fs::write(path("a.csv"), "x").unwrap();
     std::fs::create_dir(path("b.fvecs")).unwrap();
     std::fs::write(path("c.FVECS"), [1, 0, 0, 0, 0, 0, 0, 0]).unwrap();
     for (name, expected) in [
-        ("a.hdf5", "has no known extension"),
+        ("a.csv", "has no known extension"),
         ("b.fvecs", "is not a regular file"),
         ("none.npy", "cannot be read: No such file"),
     ] {

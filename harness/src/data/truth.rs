@@ -65,7 +65,7 @@ impl Watch<'static> {
 }
 
 impl Watch<'_> {
-    fn cancelled(&self) -> bool {
+    pub(super) fn cancelled(&self) -> bool {
         // Relaxed [truth-cancel]: a hint to stop; nothing is read because of it.
         self.cancel.load(Ordering::Relaxed)
     }

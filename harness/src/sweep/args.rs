@@ -33,7 +33,8 @@ pub enum Generate {
   hnsw-lab sweep --dataset sift1m/ --n 200000 --seconds 5 --blocks 5 --out results/sift200k.json
   hnsw-lab sweep --generate uniform --n 100000 --dim 128 --query-count 10000")]
 pub struct SweepArgs {
-    /// Base vectors: a file, or a folder with base.*, query.* and gt.* [default: the embedded SIFT set]
+    /// Base vectors: a file, a folder with base.*, query.* and gt.*, or an HDF5 file of ann-benchmarks [default: the
+    /// embedded SIFT set]
     #[arg(long, value_name = "FILE|DIR", conflicts_with = "generate")]
     pub dataset: Option<PathBuf>,
     /// Queries, if --dataset is a file or another file is wanted
