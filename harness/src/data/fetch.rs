@@ -151,7 +151,7 @@ pub(super) const SETS: [Set; 7] = [
         terms: "ann-benchmarks, made from TEXMEX (see its page for the terms)",
         origins: &[Origin {
             url: "https://ann-benchmarks.com/gist-960-euclidean.hdf5",
-            bytes: None,
+            bytes: Some(3_844_648_288),
             sha256: Some("8e95831936bfdbfa0a56086942e2cf98cd703517c67f985914183eb4cdbf026a"),
             stated_by: "scikit-learn_bench (sklbench/datasets/loaders.py)",
             content: Content::File("gist-960-euclidean.hdf5"),
