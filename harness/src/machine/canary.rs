@@ -24,7 +24,7 @@ const LINE: usize = 64;
 const MULTIPLICATIONS: u32 = 300_000;
 const READINGS: usize = 3;
 /// Runs in vain at most, and the least share of time that one must save for another to follow.
-const MOST_IN_VAIN: usize = 12;
+const MOST_IN_VAIN: usize = 6;
 const STILL_FASTER: f64 = 0.05;
 /// Readings that make the reference.
 const REFERENCE_READINGS: usize = 9;

@@ -96,7 +96,7 @@ pub struct SweepArgs {
     #[arg(long, value_name = "K", default_value_t = 10)]
     pub k: usize,
     /// Length of a timed window in seconds (a build takes what it takes; a mixed window ends early when all vectors are in)
-    #[arg(long, value_name = "S", default_value_t = 0.2, allow_negative_numbers = true)]
+    #[arg(long, value_name = "S", default_value_t = 0.15, allow_negative_numbers = true)]
     pub seconds: f64,
     /// Lists per second that the writer beside `search-writer` changes
     #[arg(long, value_name = "RATE", default_value_t = 100_000.0, allow_negative_numbers = true)]

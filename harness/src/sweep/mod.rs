@@ -21,6 +21,7 @@ mod codecs;
 mod estimate;
 pub(crate) mod log;
 mod pace;
+mod patience;
 mod plan;
 mod script;
 mod session;

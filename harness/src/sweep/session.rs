@@ -4,6 +4,7 @@ use super::bed::{Bed, EDIT, recall};
 use super::estimate::Work;
 use super::log::Log;
 use super::pace::Pace;
+use super::patience::Patience;
 use super::plan::Session as Which;
 use super::script::{Round, Script};
 use super::standing::{Kept, Known, Standing};
@@ -34,6 +35,7 @@ pub struct Bench<'a> {
     sample: Vec<f32>,
     /// What tells whether the machine is as it was.
     canary: Canary,
+    patience: Patience,
     stop: &'a AtomicBool,
 }
 
@@ -42,7 +44,8 @@ impl<'a> Bench<'a> {
     pub fn new(plan: &'a Plan, machine: &'a Machine, dataset: &'a Dataset, stop: &'a AtomicBool) -> Self {
         let first = plan.placement.plan(machine, 1).first().copied().flatten();
         let (sample, canary) = (codecs::sample(dataset), Canary::new(first));
-        Bench { plan, machine, dataset, sample, canary, stop }
+        let patience = Patience::new(plan.retries);
+        Bench { plan, machine, dataset, sample, canary, patience, stop }
     }
 
     /// What measuring `keys`, rows of one session, takes.
@@ -147,13 +150,6 @@ struct Measured {
     disturbed: Vec<String>,
 }
 
-impl Measured {
-    /// Whether to try again.
-    fn retry(&self, most: usize) -> bool {
-        !self.disturbed.is_empty() && self.attempt < most
-    }
-}
-
 /// `None` from any of these means that the sweep is to end.
 impl Session<'_> {
     fn all(&mut self) -> Option<()> {
@@ -208,7 +204,7 @@ impl Session<'_> {
                 let known =
                     *known.get_or_insert_with(|| self.kept.known(self.which, build, (workload, ef), learn));
                 (measured.recall, measured.work) = (Some(known.recall), known.work);
-                let again = measured.retry(self.bench.plan.retries);
+                let again = self.again(&measured);
                 self.push(measured, health)?;
                 if !again {
                     break;
@@ -231,7 +227,7 @@ impl Session<'_> {
             let index = self.index();
             let measured = self.measure(&*index, build, None, attempt)?;
             let health = health(&*index);
-            let again = measured.retry(self.bench.plan.retries);
+            let again = self.again(&measured);
             self.push(measured, &health)?;
             if !again {
                 return Some(Standing { index, health });
@@ -274,7 +270,7 @@ impl Session<'_> {
         let mut again = Vec::new();
         for (mut measured, health) in rows {
             measured.recall = measured.ef.map(|_| recall);
-            if measured.retry(self.bench.plan.retries) {
+            if self.again(&measured) {
                 again.push(measured.workload);
             }
             self.push(measured, &health)?;
@@ -509,6 +505,11 @@ impl Session<'_> {
             _ => index.fill(rows, &progress),
         };
         filled.then_some(())
+    }
+
+    /// Whether to try again; asked once of each trial.
+    fn again(&self, measured: &Measured) -> bool {
+        self.bench.patience.again(!measured.disturbed.is_empty(), measured.attempt)
     }
 
     fn push(&mut self, measured: Measured, health: &Health) -> Option<()> {
