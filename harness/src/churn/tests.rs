@@ -1,7 +1,7 @@
 use super::*;
 use clap::Parser;
 use hnsw_core::graph::check::Health;
-use hnsw_core::graph::{MemoryReport, NodeId};
+use hnsw_core::graph::{Graph, MemoryReport, NodeId, NodeState, View};
 use hnsw_core::hnsw::{Index, Scratch};
 use hnsw_core::vectors::F32;
 use hnsw_strategies::{LockFree, Mvcc, Slots};
@@ -115,6 +115,21 @@ fn every_built_in_workload_runs_and_finds_nothing_wrong() {
             assert_eq!(trial.live, trial.points, "{name}");
         }
     }
+}
+
+#[test]
+fn a_long_reader_passes_over_ids_that_are_only_reserved() {
+    let index = Index::<Slots>::new(config(&dataset())).unwrap();
+    index.insert(&[0.0; DIM]).unwrap();
+    // As an insert does before its node has lists; far enough for rows that are not there yet.
+    let reserved = index.graph().reserve(100_000, |_| 0).unwrap();
+    assert_eq!(index.graph().read().state(reserved), NodeState::Reserved);
+    let mut read = 0;
+    index.with_reader(&mut |next| {
+        (0..200_000).for_each(|_| next());
+        read += 1;
+    });
+    assert_eq!(read, 1);
 }
 
 /// An index with a planted bug.
