@@ -163,11 +163,16 @@ fn disturbed_trials_come_again_and_all_of_them_are_kept() {
         }
     }
     assert_eq!(attempts.len(), 12 - 3 + 3, "one row each but for what came again");
+    let mut tired = false;
     for (key, tainted) in &attempts {
         let (last, earlier) = tainted.split_last().expect("a row");
         assert!(earlier.iter().all(|tainted| *tainted) && tainted.len() <= 3, "{key}: {tainted:?}");
-        assert!(!*last || tainted.len() == 3, "{key}: it was not tried as often as it may be: {tainted:?}");
+        tired |= *last && tainted.len() < 3;
     }
+    // A trial is given up early only where one in six of all was a second one already.
+    let second = rows.len() - attempts.len();
+    assert!(second * 6 < rows.len() + 24 + 6, "{second} of {} trials", rows.len());
+    assert!(!tired || (second + 1) * 6 >= attempts.len() + 24, "given up after {second} of {}", rows.len());
     let once = lab.run(&args);
     assert_eq!(
         (once.code, lab.document("small.json").rows),
