@@ -22,6 +22,7 @@
 #![deny(missing_docs)]
 
 pub mod alloc;
+mod builtin;
 pub mod capacity;
 pub mod churn;
 pub mod cli;
@@ -29,6 +30,7 @@ pub mod compare;
 pub mod counters;
 pub mod data;
 pub mod fit;
+mod flags;
 pub mod ladder;
 pub mod latency;
 pub mod limit;

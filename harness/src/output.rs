@@ -4,7 +4,9 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use serde::Serialize;
+use anyhow::{Context, Result, ensure};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// Writes `text` to standard output. A reader that went away (`| head`) has seen what it wanted.
 pub(crate) fn print(text: &str) -> io::Result<()> {
@@ -29,7 +31,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Writes beside the file and then renames, so that there is never half a file.
-pub(crate) fn write_json(document: &impl Serialize, path: &Path) -> anyhow::Result<()> {
+pub(crate) fn write_json(document: &impl Serialize, path: &Path) -> Result<()> {
     let folder = folder_of(path);
     fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -42,5 +44,69 @@ pub(crate) fn write_json(document: &impl Serialize, path: &Path) -> anyhow::Resu
         file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
     }
     file.persist(path)?;
+    Ok(())
+}
+
+/// Refuses a file, if one was asked for, that cannot be written; before the time is spent.
+pub(crate) fn check_file(path: Option<&Path>) -> Result<()> {
+    path.map_or(Ok(()), |path| check_place(path).with_context(|| unwritable(path)))
+}
+
+/// Writes the document to the file, if one was asked for, and says so.
+pub(crate) fn write_file(document: &impl Serialize, path: Option<&Path>, out: &mut dyn Write) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    write_json(document, path).with_context(|| unwritable(path))?;
+    Ok(writeln!(out, "\nwrote {}", path.display())?)
+}
+
+fn unwritable(path: &Path) -> String {
+    format!("{}: cannot be written", path.display())
+}
+
+/// Reads a document that `hnsw-lab COMMAND` wrote, of this version of its form.
+///
+/// # Errors
+/// One line that says what is wrong with the file.
+pub(crate) fn read_json<D: DeserializeOwned>(path: &Path, command: &str, version: u32) -> Result<D> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        schema_version: u32,
+    }
+    let file = path.display();
+    let bytes = fs::read(path).with_context(|| {
+        format!("cannot read {file}; give the path of a file that `hnsw-lab {command}` wrote")
+    })?;
+    // Told with what is wrong with the rest: documents of other commands have versions too.
+    let found = serde_json::from_slice::<Versioned>(&bytes).ok().map(|versioned| versioned.schema_version);
+    let of_version = match found {
+        Some(found) if found != version => format!(" of version {version}: it has schema version {found}"),
+        _ => String::new(),
+    };
+    let other = || {
+        format!(
+            "{file} is no document of `hnsw-lab {command}`{of_version}; make one with `hnsw-lab {command} --out`"
+        )
+    };
+    let document = serde_json::from_slice(&bytes).with_context(other)?;
+    ensure!(of_version.is_empty(), other());
+    Ok(document)
+}
+
+/// Says that the build is the wrong one to measure with, if it is.
+pub(crate) fn warn_of_debug_build() {
+    if cfg!(debug_assertions) {
+        eprintln!(
+            "warning: this build has debug assertions, so its timings mean nothing; build it with --release"
+        );
+    }
+}
+
+/// Fails if anything was found that the contract forbids; each fault says where.
+pub(crate) fn check_contract(faults: &[String]) -> Result<()> {
+    ensure!(
+        faults.is_empty(),
+        "the contract does not hold: {}; please report this with the command",
+        faults.join("; ")
+    );
     Ok(())
 }

@@ -18,7 +18,7 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -73,12 +73,7 @@ pub struct CapacityArgs {
 pub fn run(args: &CapacityArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<()> {
     let document = measure(args, stop)?;
     table::print(&document, out)?;
-    if let Some(path) = &args.json {
-        output::write_json(&document, path)
-            .with_context(|| format!("{}: cannot be written", path.display()))?;
-        writeln!(out, "\nwrote {}", path.display())?;
-    }
-    Ok(())
+    output::write_file(&document, args.json.as_deref(), out)
 }
 
 /// Fills the indexes that `args` ask for.

@@ -1,16 +1,14 @@
 //! What is to be measured.
 
-use std::path::PathBuf;
-
 use anyhow::{Result, ensure};
 use clap::Args;
-use hnsw_core::distance::Metric;
 
 use super::trial::{self, Subject};
 use super::workload::{Mix, Points, Reader, ReaderKind, Workload};
-use crate::data::{Dataset, load_or_embedded};
+use crate::data::Dataset;
+use crate::flags::{DataArgs, GraphArgs, OutArgs};
 use crate::machine::{Machine, PlaceArgs};
-use crate::sweep::{check_beam, check_graph, check_seconds, check_threads, distinct, powers_of_two};
+use crate::sweep::{check_graph, check_seconds, check_threads, distinct, powers_of_two};
 
 /// Measure recall, freshness and garbage while points come and go
 ///
@@ -23,12 +21,9 @@ use crate::sweep::{check_beam, check_graph, check_seconds, check_threads, distin
     after_help = "Examples:\n  hnsw-lab churn\n  hnsw-lab churn --workload hot-hub,entry-point-storm --strategies lockfree,mvcc --threads 2,8 --out churn.json\n  hnsw-lab churn --workload my.toml\n\n`hnsw-lab workload` lists the workloads that come with the program, and shows them."
 )]
 pub struct ChurnArgs {
-    /// Folder or file of vectors, as `hnsw-lab sweep` reads it [default: the embedded set]
-    #[arg(long, value_name = "FILE|DIR")]
-    pub dataset: Option<PathBuf>,
-    /// How vectors are compared: l2, ip or cosine [default: what the data set says, else l2]
-    #[arg(long, value_name = "METRIC", value_parser = crate::data::cmd::metric, requires = "dataset")]
-    pub metric: Option<Metric>,
+    /// Which vectors.
+    #[command(flatten)]
+    pub data: DataArgs,
     /// Strategies, or all
     #[arg(long, value_name = "A,B", value_delimiter = ',', default_value = "all")]
     pub strategies: Vec<String>,
@@ -51,18 +46,9 @@ pub struct ChurnArgs {
     /// whom it holds up as throughput
     #[arg(long)]
     pub stalled_reader: bool,
-    /// Links per node and level; twice as many on level 0
-    #[arg(long, value_name = "M", default_value_t = 16)]
-    pub m: usize,
-    /// Beam width while inserting
-    #[arg(long, value_name = "EF", default_value_t = 200)]
-    pub ef_construction: usize,
-    /// Beam width of searches
-    #[arg(long, value_name = "EF", default_value_t = 64)]
-    pub ef: usize,
-    /// Neighbours to ask for
-    #[arg(long, value_name = "K", default_value_t = 10)]
-    pub k: usize,
+    /// How the graph is built and searched.
+    #[command(flatten)]
+    pub graph: GraphArgs,
     /// Length of a window in seconds
     #[arg(long, value_name = "S", default_value_t = 1.0, allow_negative_numbers = true)]
     pub seconds: f64,
@@ -75,12 +61,9 @@ pub struct ChurnArgs {
     /// Where workers and memory go.
     #[command(flatten)]
     pub place: PlaceArgs,
-    /// Also write what was measured to this file
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// No sign of life
-    #[arg(short, long)]
-    pub quiet: bool,
+    /// What becomes of what was measured.
+    #[command(flatten)]
+    pub output: OutArgs,
 }
 
 /// [`ChurnArgs`], checked.
@@ -106,8 +89,7 @@ impl ChurnArgs {
             ensure!((0.0..=1.0).contains(&share), "{flag} is {share}; a share is from 0 to 1");
         }
         check_seconds(self.seconds)?;
-        check_beam(self.k, self.ef)?;
-        check_graph(self.m, self.ef_construction)?;
+        self.graph.check()?;
         ensure!(self.sample > 0, "--sample is 0; at least one search must be scored");
         self.threads.iter().flatten().try_for_each(|&threads| check_threads(threads))?;
         self.workloads()?;
@@ -131,7 +113,7 @@ impl ChurnArgs {
                 workload.reader = Some(Reader { kind: ReaderKind::Stalled, between: [0.25, 0.75] });
             }
             if let Some(m) = workload.start.m {
-                check_graph(m, self.ef_construction)?;
+                check_graph(m, self.graph.ef_construction)?;
             }
             workload.check(&name)?;
             Ok((name, workload))
@@ -141,7 +123,7 @@ impl ChurnArgs {
 
     /// The data to choose rows and queries from.
     pub(super) fn data(&self) -> Result<Dataset> {
-        Ok(load_or_embedded(self.dataset.as_deref(), self.metric)?)
+        Ok(self.data.load()?)
     }
 
     /// What is measured on these data.
@@ -152,13 +134,13 @@ impl ChurnArgs {
         let planned = |(name, workload): (String, Workload)| {
             let points = workload.points(rows);
             // Searches want answers, removals something to remove, and inserts something that is left.
-            let least = if workload.mix.insert == 1.0 { 0 } else { most.max(self.k) };
+            let least = if workload.mix.insert == 1.0 { 0 } else { most.max(self.graph.k) };
             let largest = if workload.mix.search == 1.0 { rows } else { rows.saturating_sub(1) };
             ensure!(
                 (least..=largest).contains(&points),
                 "{name} begins with {points} points; with {rows} rows, {most} threads and k = {} it must be from {least} to {largest}: \
                  give --occupancy",
-                self.k
+                self.graph.k
             );
             Ok(Planned { name, workload, points })
         };

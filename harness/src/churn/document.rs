@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::workload::Workload;
 use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
+use crate::output;
 use crate::record::Op;
 
 /// The version of the form of [`Document`].
@@ -190,17 +191,5 @@ impl Trial {
 /// # Errors
 /// One line that says what is wrong with the file.
 pub(crate) fn read(path: &Path) -> Result<Document> {
-    let file = path.display();
-    let bytes = std::fs::read(path).with_context(|| {
-        format!("cannot read {file}; give the path of a file that `hnsw-lab churn` wrote")
-    })?;
-    let document: Document = serde_json::from_slice(&bytes).with_context(|| {
-        format!("{file} is no document of `hnsw-lab churn`, or of another version; make one with `hnsw-lab churn --out`")
-    })?;
-    ensure!(
-        document.schema_version == SCHEMA_VERSION,
-        "{file} has schema version {}, and this program reads version {SCHEMA_VERSION}; use another hnsw-lab",
-        document.schema_version
-    );
-    Ok(document)
+    output::read_json(path, "churn", SCHEMA_VERSION)
 }

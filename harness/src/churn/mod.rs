@@ -21,11 +21,10 @@ pub use document::{Config, Dataset, Document, Freshness, Garbage, SCHEMA_VERSION
 pub(crate) use history::Clock;
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use hnsw_core::hnsw::IndexConfig;
 use hnsw_core::sync::SiteCount;
 use rayon::prelude::*;
@@ -46,11 +45,7 @@ use trial::{Happened, Shape, Store};
 pub fn run(args: &ChurnArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<Outcome> {
     args.check()?;
     let machine = Machine::detect();
-    let unwritable = |path: &Path| format!("{}: cannot be written", path.display());
-    if let Some(path) = &args.out {
-        // Before the time is spent.
-        output::check_place(path).with_context(|| unwritable(path))?;
-    }
+    output::check_file(args.output.out.as_deref())?;
     let memory = args.place.settle(&machine)?;
     let (document, outcome) = measure(args, machine, memory, stop)?;
     if outcome == Outcome::Interrupted && document.trials.is_empty() {
@@ -58,10 +53,7 @@ pub fn run(args: &ChurnArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<O
         return Ok(outcome);
     }
     table::print(&document, out)?;
-    if let Some(path) = &args.out {
-        output::write_json(&document, path).with_context(|| unwritable(path))?;
-        writeln!(out, "\nwrote {}", path.display())?;
-    }
+    output::write_file(&document, args.output.out.as_deref(), out)?;
     let faults: Vec<String> = document
         .trials
         .iter()
@@ -71,11 +63,7 @@ pub fn run(args: &ChurnArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<O
             })
         })
         .collect();
-    ensure!(
-        faults.is_empty(),
-        "the contract does not hold: {}; please report this with the command",
-        faults.join("; ")
-    );
+    output::check_contract(&faults)?;
     Ok(outcome)
 }
 
@@ -85,11 +73,7 @@ fn measure(
     memory: MemoryInForce,
     stop: &AtomicBool,
 ) -> Result<(Document, Outcome)> {
-    if cfg!(debug_assertions) {
-        eprintln!(
-            "warning: this build has debug assertions, so its timings mean nothing; build it with --release"
-        );
-    }
+    output::warn_of_debug_build();
     let dataset = args.data()?;
     let plan = args.plan(&machine, &dataset)?;
     let base = CodedBase::of(&dataset);
@@ -103,20 +87,18 @@ fn measure(
     }
     for (planned, subject, threads) in wanted {
         let Planned { name, workload, points } = planned;
-        let spinner = progress::spinner(format!("{name}: {} x{threads}", subject.name), args.quiet);
+        let spinner = progress::spinner(format!("{name}: {} x{threads}", subject.name), args.output.quiet);
         let config = IndexConfig {
-            m: workload.start.m.unwrap_or(args.m),
-            ef_construction: args.ef_construction,
-            seed: args.seed,
-            ..IndexConfig::new(dataset.dim(), dataset.metric())
+            m: workload.start.m.unwrap_or(args.graph.m),
+            ..args.graph.index(&dataset, args.seed)
         };
         let shape = Shape {
             dataset: &dataset,
             cpus: pin.plan(&machine, threads),
             workload,
             points: *points,
-            k: args.k,
-            ef: args.ef,
+            k: args.graph.k,
+            ef: args.graph.ef,
             window: Duration::from_secs_f64(args.seconds),
             seed: args.seed,
         };
@@ -142,10 +124,10 @@ fn measure(
         dataset: described(&dataset),
         config: Config {
             workloads: plan.workloads.iter().map(|it| (it.name.clone(), it.workload.clone())).collect(),
-            m: args.m,
-            ef_construction: args.ef_construction,
-            ef: args.ef,
-            k: args.k,
+            m: args.graph.m,
+            ef_construction: args.graph.ef_construction,
+            ef: args.graph.ef,
+            k: args.graph.k,
             seconds: args.seconds,
             sample: args.sample,
             seed: args.seed,

@@ -238,7 +238,7 @@ pub(super) fn run(store: &dyn Store, shape: &Shape<'_>, stop: &AtomicBool) -> Re
         (workload.until == Until::Time).then_some(shape.window),
         stop,
         site_counts,
-        |worker| (worker < workers).then(Worker::new),
+        |worker| (worker < workers).then(|| Worker::new(worker, shape.seed)),
         |turn, worker| match (worker, workload.reader) {
             (Some(worker), _) => field.work(turn, worker),
             (None, Some(reader)) if turn.worker > workers => Ok(field.read(turn, reader)),
@@ -328,21 +328,23 @@ struct Worker {
     scratch: Scratch<F32>,
     /// Its points, the oldest first.
     live: VecDeque<NodeId>,
-    /// What one call searches for, its vectors, and what it found.
+    /// The rows that one call inserts, what one searches for, the vectors of either, and what was found.
+    rows: Vec<u32>,
     targets: Vec<Target>,
-    queries: Vec<f32>,
+    vectors: Vec<f32>,
     found: Vec<(usize, NodeId)>,
     worked: Worked,
 }
 
 impl Worker {
-    fn new() -> Worker {
+    fn new(number: usize, seed: u64) -> Worker {
         Worker {
-            random: fastrand::Rng::new(),
+            random: fastrand::Rng::with_seed(seed ^ (number as u64 + 1) << 32),
             scratch: Scratch::new(),
             live: VecDeque::new(),
+            rows: Vec::new(),
             targets: Vec::new(),
-            queries: Vec::new(),
+            vectors: Vec::new(),
             found: Vec::new(),
             worked: Worked::new(),
         }
@@ -362,7 +364,6 @@ impl Field<'_> {
     /// Does what the mix says until the window is over; once of each kind that is asked for at least.
     fn work(&self, turn: &Turn<'_>, mut worker: Worker) -> Result<Worked> {
         let (workers, mix) = (self.latest.len(), self.shape.workload.mix);
-        worker.random = fastrand::Rng::with_seed(self.shape.seed ^ (turn.worker as u64 + 1) << 32);
         let own = (turn.worker..self.shape.points).step_by(workers);
         worker.live = own.map(|point| NodeId::new(self.first.get() + point as u32)).collect();
         // Removals last: there must be something to remove.
@@ -414,21 +415,24 @@ impl Field<'_> {
         worker: &mut Worker,
         pool: Option<&rayon::ThreadPool>,
     ) -> Result<usize> {
-        let Worker { random, scratch, live, worked, .. } = worker;
+        let Worker { random, scratch, live, rows, vectors, worked, .. } = worker;
         let dataset = self.shape.dataset;
-        let batch = self.shape.workload.insert.batch;
-        let rows: Vec<u32> = (0..batch).map_while(|_| self.supply.row(random)).collect();
+        rows.clear();
+        rows.extend((0..self.shape.workload.insert.batch).map_while(|_| self.supply.row(random)));
         let Some(last) = rows.last() else { return Ok(0) };
-        let vectors = if batch > 1 { rows_of(dataset, &rows) } else { Vec::new() };
+        if pool.is_some() {
+            vectors.clear();
+            vectors.extend(rows.iter().flat_map(|row| dataset.row(*row as usize)));
+        }
         let begin = self.clock.before();
         let first = match pool {
-            Some(pool) => pool.install(|| self.store.prefill(&vectors)),
+            Some(pool) => pool.install(|| self.store.prefill(vectors)),
             None => self.store.insert(dataset.row(*last as usize), scratch),
         };
         let first = first.context("an insert was refused")?;
         let insert = Span { begin, end: self.clock.after() };
         worked.inserts.add(insert.length(), rows.len() as u64);
-        for (node, row) in (first.get()..).map(NodeId::new).zip(&rows) {
+        for (node, row) in (first.get()..).map(NodeId::new).zip(rows.iter()) {
             worked.born.push((node, Life { row: *row, insert, remove: None }));
             live.push_back(node);
         }
@@ -456,16 +460,16 @@ impl Field<'_> {
 
     /// Searches for one target, or for a batch of them in one call.
     fn search(&self, worker: &mut Worker) -> Result<()> {
-        let Worker { random, scratch, targets, queries, found, worked, .. } = worker;
+        let Worker { random, scratch, targets, vectors, found, worked, .. } = worker;
         let (searches, beam) = (self.shape.workload.search, (self.shape.k, self.shape.ef));
         targets.clear();
         targets.extend((0..searches.batch).map(|_| self.target(random, searches.fresh)));
         let query = match targets[..] {
             [target] => vector_of(self.shape.dataset, target),
             _ => {
-                queries.clear();
-                queries.extend(targets.iter().flat_map(|target| vector_of(self.shape.dataset, *target)));
-                &queries[..]
+                vectors.clear();
+                vectors.extend(targets.iter().flat_map(|target| vector_of(self.shape.dataset, *target)));
+                &vectors[..]
             }
         };
         found.clear();

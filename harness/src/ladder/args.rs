@@ -13,9 +13,10 @@ use super::contest::Kind;
 use super::rungs::{self, Rung};
 use crate::data::generate::{SEED_WORKLOAD, Shape, uniform};
 use crate::data::{Dataset, LoadOptions, TruthCache, TruthSource, embedded, load};
+use crate::flags::{GraphArgs, OutArgs};
 use crate::machine::{Machine, PlaceArgs};
 use crate::progress;
-use crate::sweep::{MAX_BLOCKS, check_beam, check_graph, check_seconds, check_threads, distinct};
+use crate::sweep::{MAX_BLOCKS, check_seconds, check_threads, distinct};
 
 /// Sets of vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -63,18 +64,9 @@ pub struct LadderArgs {
     /// Thread counts [default: 1, and the cores that this process may use; with --queue twice as many, too]
     #[arg(long, value_name = "1,2", value_delimiter = ',')]
     pub threads: Option<Vec<usize>>,
-    /// Links per node and level; twice as many on level 0
-    #[arg(long, value_name = "M", default_value_t = 16)]
-    pub m: usize,
-    /// Beam width while inserting
-    #[arg(long, value_name = "EF", default_value_t = 200)]
-    pub ef_construction: usize,
-    /// Beam width of searches
-    #[arg(long, value_name = "EF", default_value_t = 64)]
-    pub ef: usize,
-    /// Neighbours to ask for
-    #[arg(long, value_name = "K", default_value_t = 10)]
-    pub k: usize,
+    /// How the graph is built and searched.
+    #[command(flatten)]
+    pub graph: GraphArgs,
     /// Length of a window of searches in seconds (a build takes what it takes)
     #[arg(long, value_name = "S", default_value_t = 1.0, allow_negative_numbers = true)]
     pub seconds: f64,
@@ -87,20 +79,16 @@ pub struct LadderArgs {
     /// Where threads and memory go.
     #[command(flatten)]
     pub place: PlaceArgs,
-    /// Also write what was measured to this file
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// No sign of life
-    #[arg(short, long)]
-    pub quiet: bool,
+    /// What becomes of what was measured.
+    #[command(flatten)]
+    pub output: OutArgs,
 }
 
 impl LadderArgs {
     /// Checks what can be checked without the data.
     pub(super) fn check(&self) -> Result<()> {
         check_seconds(self.seconds)?;
-        check_beam(self.k, self.ef)?;
-        check_graph(self.m, self.ef_construction)?;
+        self.graph.check()?;
         ensure!(
             (1..=MAX_BLOCKS).contains(&self.blocks),
             "--blocks is {}; it must be from 1 to {MAX_BLOCKS}",
@@ -122,12 +110,7 @@ impl LadderArgs {
 
     /// The parameters of all graphs on a set.
     pub(super) fn config(&self, dataset: &Dataset) -> IndexConfig {
-        IndexConfig {
-            m: self.m,
-            ef_construction: self.ef_construction,
-            seed: self.seed,
-            ..IndexConfig::new(dataset.dim(), dataset.metric())
-        }
+        self.graph.index(dataset, self.seed)
     }
 
     pub(super) fn thread_counts(&self, machine: &Machine) -> Vec<usize> {
@@ -172,10 +155,12 @@ impl LadderArgs {
             )?,
             (Set::Real, None) => first_of(&embedded(), self.n, self.query_count)?,
         };
-        let source =
-            progress::watched("exact neighbours, kept for the next time", self.quiet, stop, |watch| {
-                dataset.ensure_truth(self.k, cache, watch)
-            })?;
+        let source = progress::watched(
+            "exact neighbours, kept for the next time",
+            self.output.quiet,
+            stop,
+            |watch| dataset.ensure_truth(self.graph.k, cache, watch),
+        )?;
         if let TruthSource::Computed { not_cached: Some(why) } = source {
             eprintln!("note: the exact neighbours will be computed again the next time: {why}");
         }

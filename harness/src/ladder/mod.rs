@@ -26,11 +26,10 @@ pub use document::{
 };
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::churn::described;
 use crate::data::{self, TruthCache};
@@ -56,11 +55,7 @@ fn run_with(
 ) -> Result<Outcome> {
     args.check()?;
     let machine = Machine::detect();
-    let unwritable = |path: &Path| format!("{}: cannot be written", path.display());
-    if let Some(path) = &args.out {
-        // Before the time is spent.
-        output::check_place(path).with_context(|| unwritable(path))?;
-    }
+    output::check_file(args.output.out.as_deref())?;
     let memory = args.place.settle(&machine)?;
     let (document, outcome) = measure(args, machine, memory, cache, stop)?;
     if document.sets.is_empty() {
@@ -68,10 +63,7 @@ fn run_with(
         return Ok(outcome);
     }
     table::print(&document, out)?;
-    if let Some(path) = &args.out {
-        output::write_json(&document, path).with_context(|| unwritable(path))?;
-        writeln!(out, "\nwrote {}", path.display())?;
-    }
+    output::write_file(&document, args.output.out.as_deref(), out)?;
     let ways = || document.sets.iter().flat_map(|set| &set.queue);
     let faulty: usize = ways().map(|way| way.faulty_answers).sum();
     ensure!(
@@ -88,11 +80,7 @@ fn measure(
     cache: Option<&TruthCache>,
     stop: &AtomicBool,
 ) -> Result<(Document, Outcome)> {
-    if cfg!(debug_assertions) {
-        eprintln!(
-            "warning: this build has debug assertions, so its timings mean nothing; build it with --release"
-        );
-    }
+    output::warn_of_debug_build();
     let (rungs, threads) = (args.chosen()?, args.thread_counts(&machine));
     let (mut sets, mut outcome) = (Vec::new(), Outcome::Complete);
     // All of them first: what cannot be read is told before the time is spent.
@@ -125,10 +113,10 @@ fn measure(
             },
             pops: if args.queue { args.pops.clone() } else { Vec::new() },
             threads,
-            m: args.m,
-            ef_construction: args.ef_construction,
-            ef: args.ef,
-            k: args.k,
+            m: args.graph.m,
+            ef_construction: args.graph.ef_construction,
+            ef: args.graph.ef,
+            k: args.graph.k,
             seconds: args.seconds,
             blocks: args.blocks,
             seed: args.seed,
@@ -159,14 +147,14 @@ fn climb(
             let rung = rungs[place];
             let what =
                 format!("{}: block {}/{}, {} x{threads}", dataset.name(), block + 1, args.blocks, rung.name);
-            let spinner = progress::spinner(what, args.quiet);
+            let spinner = progress::spinner(what, args.output.quiet);
             let shape = trial::Shape {
                 dataset,
                 config: args.config(dataset),
                 sample: &learnt,
                 cpus: args.place.pin.plan(machine, threads),
-                k: args.k,
-                ef: args.ef,
+                k: args.graph.k,
+                ef: args.graph.ef,
                 window: Duration::from_secs_f64(args.seconds),
                 stop,
             };
@@ -203,7 +191,7 @@ fn contend(
     stop: &AtomicBool,
     samples: &mut Vec<contest::Sample>,
 ) -> Result<Outcome> {
-    let spinner = progress::spinner(format!("{}: the graph", dataset.name()), args.quiet);
+    let spinner = progress::spinner(format!("{}: the graph", dataset.name()), args.output.quiet);
     let ground = contest::Ground::new(dataset, args.config(dataset), stop)?;
     spinner.finish_and_clear();
     let Some(ground) = ground else { return Ok(Outcome::Interrupted) };
@@ -211,12 +199,12 @@ fn contend(
         for (kind, threads) in shuffled(args.ways(machine), args.seed, block) {
             let what =
                 format!("{}: block {}/{}, {kind:?} x{threads}", dataset.name(), block + 1, args.blocks);
-            let spinner = progress::spinner(what, args.quiet);
+            let spinner = progress::spinner(what, args.output.quiet);
             let shape = contest::Shape {
                 dataset,
                 cpus: args.place.pin.plan(machine, threads),
-                k: args.k,
-                ef: args.ef,
+                k: args.graph.k,
+                ef: args.graph.ef,
                 window: Duration::from_secs_f64(args.seconds),
                 stop,
             };
@@ -226,7 +214,14 @@ fn contend(
             spinner.finish_and_clear();
             let Some(measured) = measured else { return Ok(Outcome::Interrupted) };
             let which = (kind, threads, block);
-            samples.push(contest::Sample::of(which, oversubscribed, dataset, args.k, &measured, tainted)?);
+            samples.push(contest::Sample::of(
+                which,
+                oversubscribed,
+                dataset,
+                args.graph.k,
+                &measured,
+                tainted,
+            )?);
         }
     }
     Ok(Outcome::Complete)

@@ -1,6 +1,7 @@
 use super::contest::Kind;
 use super::document::points;
 use super::*;
+use crate::flags::OutArgs;
 use clap::Parser;
 
 #[derive(Debug, Parser)]
@@ -36,7 +37,7 @@ fn tiny(args: &[&str]) -> LadderArgs {
 fn measured(args: &LadderArgs) -> (Document, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ladder.json");
-    let args = LadderArgs { out: Some(path.clone()), ..args.clone() };
+    let args = LadderArgs { output: OutArgs { out: Some(path.clone()), quiet: true }, ..args.clone() };
     let mut out = Vec::new();
     assert_eq!(run_with(&args, None, &AtomicBool::new(false), &mut out).unwrap(), Outcome::Complete);
     let document = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -127,7 +128,8 @@ fn small_sets_are_built_whole_by_every_rung() {
 fn a_stop_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ladder.json");
-    let args = LadderArgs { out: Some(path.clone()), ..tiny(&["--sets", "real"]) };
+    let args =
+        LadderArgs { output: OutArgs { out: Some(path.clone()), quiet: true }, ..tiny(&["--sets", "real"]) };
     let mut out = Vec::new();
     // The embedded set has its exact neighbours, so it is the first rung that is stopped.
     let args = LadderArgs { query_count: 1000, ..args };

@@ -1,19 +1,14 @@
 //! What is to be measured.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use hnsw_core::distance::Metric;
 
 use super::Arrivals;
-use crate::data::{Dataset, load_or_embedded};
+use crate::data::Dataset;
+use crate::flags::{DataArgs, GraphArgs, OutArgs};
 use crate::machine::{Machine, PlaceArgs};
-use crate::sweep::{
-    CODECS, Strategy, check_beam, check_graph, check_seconds, check_threads, distinct, named, powers_of_two,
-    sample,
-};
+use crate::sweep::{CODECS, Strategy, check_seconds, check_threads, distinct, named, powers_of_two, sample};
 
 /// The highest rate that can be asked for.
 pub(super) const MAX_RATE: f64 = 1e7;
@@ -61,12 +56,9 @@ pub struct LatencyArgs {
     /// Share of the operations that insert, from 0 to 1; the index then begins with half of the rows
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true)]
     pub writes: f64,
-    /// Folder or file of vectors, as `hnsw-lab sweep` reads it [default: the embedded set]
-    #[arg(long, value_name = "FILE|DIR")]
-    pub dataset: Option<PathBuf>,
-    /// How vectors are compared: l2, ip or cosine [default: what the data set says, else l2]
-    #[arg(long, value_name = "METRIC", value_parser = crate::data::cmd::metric, requires = "dataset")]
-    pub metric: Option<Metric>,
+    /// Which vectors.
+    #[command(flatten)]
+    pub data: DataArgs,
     /// How vectors are stored
     #[arg(long, value_name = "CODEC", default_value = "f32",
           value_parser = PossibleValuesParser::new(CODECS.iter().map(|codec| codec.name)))]
@@ -77,18 +69,9 @@ pub struct LatencyArgs {
     /// Thread counts [default: 1, 2, 4, … up to the cores that this process may use]
     #[arg(long, value_name = "1,2,4", value_delimiter = ',')]
     pub threads: Option<Vec<usize>>,
-    /// Links per node and level; twice as many on level 0
-    #[arg(long, value_name = "M", default_value_t = 16)]
-    pub m: usize,
-    /// Beam width while inserting
-    #[arg(long, value_name = "EF", default_value_t = 200)]
-    pub ef_construction: usize,
-    /// Beam width of searches
-    #[arg(long, value_name = "EF", default_value_t = 64)]
-    pub ef: usize,
-    /// Neighbours to ask for
-    #[arg(long, value_name = "K", default_value_t = 10)]
-    pub k: usize,
+    /// How the graph is built and searched.
+    #[command(flatten)]
+    pub graph: GraphArgs,
     /// Length of a window in seconds
     #[arg(long, value_name = "S", default_value_t = 1.0, allow_negative_numbers = true)]
     pub seconds: f64,
@@ -98,12 +81,9 @@ pub struct LatencyArgs {
     /// Where threads and memory go.
     #[command(flatten)]
     pub place: PlaceArgs,
-    /// Also write what was measured to this file
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// No sign of life
-    #[arg(short, long)]
-    pub quiet: bool,
+    /// What becomes of what was measured.
+    #[command(flatten)]
+    pub output: OutArgs,
 }
 
 /// [`LatencyArgs`], checked.
@@ -129,15 +109,14 @@ impl LatencyArgs {
         ensure!(p99 > 0.0 && p99.is_finite(), "--p99 is {p99}; a bound in microseconds is a number above 0");
         ensure!((0.0..=1.0).contains(&self.writes), "--writes is {}; a share is from 0 to 1", self.writes);
         check_seconds(self.seconds)?;
-        check_beam(self.k, self.ef)?;
-        check_graph(self.m, self.ef_construction)?;
+        self.graph.check()?;
         self.threads.iter().flatten().try_for_each(|&threads| check_threads(threads))?;
         named(&self.strategies).map(drop)
     }
 
     /// The data to choose rows and queries from.
     pub(super) fn data(&self) -> Result<Dataset> {
-        Ok(load_or_embedded(self.dataset.as_deref(), self.metric)?)
+        Ok(self.data.load()?)
     }
 
     /// What is measured on these data.
@@ -145,9 +124,9 @@ impl LatencyArgs {
         let rows = dataset.len();
         let filled = if self.writes > 0.0 { rows / 2 } else { rows };
         ensure!(
-            (1..=filled).contains(&self.k),
+            (1..=filled).contains(&self.graph.k),
             "--k is {}, and the index begins with {filled} of {rows} rows; ask for fewer neighbours",
-            self.k
+            self.graph.k
         );
         let sample = sample(dataset);
         for codec in CODECS.iter().filter(|codec| codec.name == self.codec) {

@@ -24,16 +24,16 @@ pub use document::{Closed, Config, Document, Point, RateSearch, SCHEMA_VERSION, 
 
 use std::io::Write;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use hnsw_core::hnsw::IndexConfig;
 
 use crate::churn::described;
 use crate::data::{Dataset, TruthCache};
+use crate::flags::GraphArgs;
 use crate::machine::{Machine, MemoryInForce, build_info};
 use crate::sweep::{Bed, Outcome, Strategy, recall};
 use crate::{output, progress};
@@ -49,11 +49,7 @@ use window::{Happened, Loop, Shape, open_window};
 pub fn run(args: &LatencyArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<Outcome> {
     args.check()?;
     let machine = Machine::detect();
-    let unwritable = |path: &Path| format!("{}: cannot be written", path.display());
-    if let Some(path) = &args.out {
-        // Before the time is spent.
-        output::check_place(path).with_context(|| unwritable(path))?;
-    }
+    output::check_file(args.output.out.as_deref())?;
     let memory = args.place.settle(&machine)?;
     let (document, outcome) = measure(args, machine, memory, stop)?;
     if outcome == Outcome::Interrupted && document.points.is_empty() && document.searches.is_empty() {
@@ -61,10 +57,7 @@ pub fn run(args: &LatencyArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result
         return Ok(outcome);
     }
     table::print(&document, out)?;
-    if let Some(path) = &args.out {
-        output::write_json(&document, path).with_context(|| unwritable(path))?;
-        writeln!(out, "\nwrote {}", path.display())?;
-    }
+    output::write_file(&document, args.output.out.as_deref(), out)?;
     let faults: Vec<String> = document
         .points
         .iter()
@@ -75,11 +68,7 @@ pub fn run(args: &LatencyArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result
                 .map(move |fault| format!("{} x{}: {fault}", point.strategy, point.threads))
         })
         .collect();
-    ensure!(
-        faults.is_empty(),
-        "the contract does not hold: {}; please report this with the command",
-        faults.join("; ")
-    );
+    output::check_contract(&faults)?;
     Ok(outcome)
 }
 
@@ -89,15 +78,11 @@ fn measure(
     memory: MemoryInForce,
     stop: &AtomicBool,
 ) -> Result<(Document, Outcome)> {
-    if cfg!(debug_assertions) {
-        eprintln!(
-            "warning: this build has debug assertions, so its timings mean nothing; build it with --release"
-        );
-    }
+    output::warn_of_debug_build();
     let mut dataset = args.data()?;
     let plan = args.plan(&machine, &dataset)?;
-    progress::watched("exact neighbours", args.quiet, stop, |watch| {
-        dataset.ensure_truth(args.k, TruthCache::of_user().as_ref(), watch)
+    progress::watched("exact neighbours", args.output.quiet, stop, |watch| {
+        dataset.ensure_truth(args.graph.k, TruthCache::of_user().as_ref(), watch)
     })?;
     let bench = Bench { args, plan: &plan, dataset: &dataset, stop };
     let mut document = Document {
@@ -141,7 +126,8 @@ impl Bench<'_> {
     }
 
     fn config(&self, machine: &Machine, memory: MemoryInForce) -> Config {
-        let LatencyArgs { m, ef_construction, ef, k, seconds, seed, .. } = *self.args;
+        let GraphArgs { m, ef_construction, ef, k } = self.args.graph;
+        let LatencyArgs { seconds, seed, .. } = *self.args;
         Config {
             rates: self.args.rate.clone(),
             p99_us: self.args.p99,
@@ -170,11 +156,8 @@ impl Bench<'_> {
     /// An index of the rows that are there when a window opens.
     fn raise(&self, strategy: &dyn Strategy) -> Result<Option<Rc<dyn Bed>>> {
         let config = IndexConfig {
-            m: self.args.m,
-            ef_construction: self.args.ef_construction,
             capacity: self.dataset.len(),
-            seed: self.args.seed,
-            ..IndexConfig::new(self.dataset.dim(), self.dataset.metric())
+            ..self.args.graph.index(self.dataset, self.args.seed)
         };
         let Some(made) = strategy.index(&self.args.codec, config, &self.plan.sample) else {
             bail!("--codec {} is not one of this program", self.args.codec);
@@ -264,7 +247,7 @@ impl Subject<'_> {
         }
         index.quiesce();
         let unreachable = index.health().unreachable;
-        let worth = Worth { recall: recall(index, dataset, args.k, args.ef), unreachable };
+        let worth = Worth { recall: recall(index, dataset, args.graph.k, args.graph.ef), unreachable };
         if let Some(standing) = self.standing {
             standing.worth = Some(worth);
         }
@@ -285,8 +268,8 @@ impl Subject<'_> {
             dataset,
             cpus: &self.cpus,
             filled: plan.filled,
-            k: args.k,
-            ef: args.ef,
+            k: args.graph.k,
+            ef: args.graph.ef,
             oversubscribed: self.oversubscribed,
         };
         let length = Duration::from_secs_f64(args.seconds);
@@ -296,7 +279,7 @@ impl Subject<'_> {
 
     fn point(&mut self, rate: f64) -> Result<Option<Point>> {
         let args = self.bench.args;
-        let spinner = progress::spinner(format!("{} at {rate:.0}/s", self.name()), args.quiet);
+        let spinner = progress::spinner(format!("{} at {rate:.0}/s", self.name()), args.output.quiet);
         let Some(index) = self.index()? else { return Ok(None) };
         let Some(happened) = self.window(&*index, rate, Loop::Open, 0) else { return Ok(None) };
         let Some(worth) = self.worth(&*index, happened.next_row)? else { return Ok(None) };
@@ -337,7 +320,7 @@ impl Subject<'_> {
 
     fn search(&mut self, p99: f64) -> Result<Option<RateSearch>> {
         let args = self.bench.args;
-        let spinner = progress::spinner(format!("{}, at full speed", self.name()), args.quiet);
+        let spinner = progress::spinner(format!("{}, at full speed", self.name()), args.output.quiet);
         let Some(index) = self.index()? else { return Ok(None) };
         let Some(full) = self.window(&*index, f64::INFINITY, Loop::Closed, 0) else { return Ok(None) };
         drop(index);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::flags::OutArgs;
 use clap::Parser;
 use document::Timed;
 
@@ -60,7 +61,7 @@ fn measured(args: &[&str]) -> Document {
     let (mut dataset, machine) = (dataset(), Machine { allowed_cores: 2, ..Machine::default() });
     dataset
         .ensure_truth(
-            args.k,
+            args.graph.k,
             None,
             crate::data::Watch { progress: &|_, _| {}, cancel: &AtomicBool::new(false) },
         )
@@ -218,8 +219,7 @@ fn the_command_prints_a_table_and_writes_a_document() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("latency.json");
     let args = LatencyArgs {
-        out: Some(path.clone()),
-        quiet: true,
+        output: OutArgs { out: Some(path.clone()), quiet: true },
         ..parse(&[
             "--rate",
             "200",
@@ -246,8 +246,10 @@ fn the_command_prints_a_table_and_writes_a_document() {
 fn who_is_stopped_before_the_first_window_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("latency.json");
-    let args =
-        LatencyArgs { out: Some(path.clone()), quiet: true, ..parse(&["--rate", "200", "--threads", "1"]) };
+    let args = LatencyArgs {
+        output: OutArgs { out: Some(path.clone()), quiet: true },
+        ..parse(&["--rate", "200", "--threads", "1"])
+    };
     let mut out = Vec::new();
     assert_eq!(run(&args, &AtomicBool::new(true), &mut out).unwrap(), Outcome::Interrupted);
     assert!(out.is_empty() && !path.exists());

@@ -15,11 +15,10 @@ pub use args::LimitArgs;
 pub use document::{Document, Point, SCHEMA_VERSION, Spread};
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::machine::{Machine, MemoryInForce, build_info};
 use crate::{output, progress};
@@ -33,18 +32,11 @@ use memory::WorkingSet;
 pub fn run(args: &LimitArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<()> {
     let machine = Machine::detect();
     let plan = Plan::of(args, &machine)?;
-    let unwritable = |path: &Path| format!("{}: cannot be written", path.display());
-    if let Some(path) = &args.out {
-        // Before the time is spent.
-        output::check_place(path).with_context(|| unwritable(path))?;
-    }
+    output::check_file(args.out.as_deref())?;
     let memory = args.place.settle(&machine)?;
     let document = measure(plan, machine, memory, args.quiet, stop)?;
     table::print(&document, out)?;
-    if let Some(path) = &args.out {
-        output::write_json(&document, path).with_context(|| unwritable(path))?;
-        writeln!(out, "\nwrote {}", path.display())?;
-    }
+    output::write_file(&document, args.out.as_deref(), out)?;
     Ok(())
 }
 
@@ -55,11 +47,7 @@ fn measure(
     quiet: bool,
     stop: &AtomicBool,
 ) -> Result<Document> {
-    if cfg!(debug_assertions) {
-        eprintln!(
-            "warning: this build has debug assertions, so its timings mean nothing; build it with --release"
-        );
-    }
+    output::warn_of_debug_build();
     let mut points = Vec::new();
     for shape in &plan.shapes {
         let spinner = progress::spinner(format!("{} rows of {} bytes", shape.rows, shape.bytes), quiet);

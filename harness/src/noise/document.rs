@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::{BuildInfo, Machine};
+use crate::output;
 use crate::record;
 use crate::stats::{Draws, RESAMPLES, median, quantile};
 use crate::summary;
@@ -226,17 +227,5 @@ pub(super) fn smallest(pairs: &[[f64; 2]], blocks: usize, seed: u64) -> Smallest
 /// # Errors
 /// One line that says what is wrong with the file.
 pub fn read(path: &Path) -> Result<Document> {
-    let file = path.display();
-    let bytes = std::fs::read(path).with_context(|| {
-        format!("cannot read {file}; give the path of a file that `hnsw-lab noise` wrote")
-    })?;
-    let document: Document = serde_json::from_slice(&bytes).with_context(|| {
-        format!("{file} is no document of `hnsw-lab noise`; make one with `hnsw-lab noise --out`")
-    })?;
-    ensure!(
-        document.schema_version == SCHEMA_VERSION,
-        "{file} has schema version {}, and this program reads version {SCHEMA_VERSION}; use another hnsw-lab",
-        document.schema_version
-    );
-    Ok(document)
+    output::read_json(path, "noise", SCHEMA_VERSION)
 }

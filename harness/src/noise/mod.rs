@@ -14,7 +14,7 @@ use document::LEAST_PAIRS;
 pub use document::{Document, Point, SCHEMA_VERSION, Smallest, read};
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
@@ -79,18 +79,11 @@ pub fn run(args: &NoiseArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<(
             sweep::MAX_BLOCKS
         );
     }
-    let unwritable = |path: &Path| format!("{}: cannot be written", path.display());
-    if let Some(path) = &args.sweep.out {
-        // Before the time is spent.
-        output::check_place(path).with_context(|| unwritable(path))?;
-    }
+    output::check_file(args.sweep.out.as_deref())?;
     let rows = measure(&args.sweep, stop)?;
     let document = Document::of(&rows, &args.for_blocks, Machine::detect(), build_info());
     print(&document, out)?;
-    if let Some(path) = &args.sweep.out {
-        output::write_json(&document, path).with_context(|| unwritable(path))?;
-        writeln!(out, "\nwrote {}", path.display())?;
-    }
+    output::write_file(&document, args.sweep.out.as_deref(), out)?;
     Ok(())
 }
 

@@ -1,18 +1,16 @@
 //! What is to be replayed, and on what.
 
-use std::fs;
-use std::path::PathBuf;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
-use hnsw_core::distance::Metric;
 
 use super::steps::Runbook;
 use super::tags;
+use crate::builtin;
 use crate::churn::trial::{self, Subject};
-use crate::data::{Dataset, load_or_embedded};
+use crate::data::Dataset;
+use crate::flags::{DataArgs, GraphArgs, OutArgs};
 use crate::machine::{Machine, PlaceArgs};
-use crate::sweep::{check_beam, check_graph, check_threads, distinct};
+use crate::sweep::{check_threads, distinct};
 
 /// Runbooks for the embedded data set, by name.
 pub(super) const BUILT_IN: [(&str, &str); 2] = [
@@ -36,12 +34,9 @@ pub struct RunbookArgs {
     /// Which data set of the file the steps are for [default: the only one]
     #[arg(long, value_name = "NAME")]
     pub set: Option<String>,
-    /// Folder or file of vectors, as `hnsw-lab sweep` reads it [default: the embedded set]
-    #[arg(long, value_name = "FILE|DIR")]
-    pub dataset: Option<PathBuf>,
-    /// How vectors are compared: l2, ip or cosine [default: what the data set says, else l2]
-    #[arg(long, value_name = "METRIC", value_parser = crate::data::cmd::metric, requires = "dataset")]
-    pub metric: Option<Metric>,
+    /// Which vectors.
+    #[command(flatten)]
+    pub data: DataArgs,
     /// Strategies, or all
     #[arg(long, value_name = "A,B", value_delimiter = ',', default_value = "all")]
     pub strategies: Vec<String>,
@@ -52,30 +47,18 @@ pub struct RunbookArgs {
     /// were deleted before the step began
     #[arg(long)]
     pub overlap_search: bool,
-    /// Links per node and level; twice as many on level 0
-    #[arg(long, value_name = "M", default_value_t = 16)]
-    pub m: usize,
-    /// Beam width while inserting
-    #[arg(long, value_name = "EF", default_value_t = 200)]
-    pub ef_construction: usize,
-    /// Beam width of searches
-    #[arg(long, value_name = "EF", default_value_t = 64)]
-    pub ef: usize,
-    /// Neighbours to ask for
-    #[arg(long, value_name = "K", default_value_t = 10)]
-    pub k: usize,
+    /// How the graph is built and searched.
+    #[command(flatten)]
+    pub graph: GraphArgs,
     /// Seed of levels and of the queries of --overlap-search
     #[arg(long, value_name = "SEED", default_value_t = 42)]
     pub seed: u64,
     /// Where workers and memory go.
     #[command(flatten)]
     pub place: PlaceArgs,
-    /// Also write what was measured to this file
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// No sign of life
-    #[arg(short, long)]
-    pub quiet: bool,
+    /// What becomes of what was measured.
+    #[command(flatten)]
+    pub output: OutArgs,
 }
 
 /// [`RunbookArgs`], checked.
@@ -90,11 +73,10 @@ pub(super) struct Plan {
 impl RunbookArgs {
     /// Checks what can be checked without the data, and reads the runbook.
     pub(super) fn plan(&self, machine: &Machine) -> Result<Plan> {
-        check_beam(self.k, self.ef)?;
-        check_graph(self.m, self.ef_construction)?;
+        self.graph.check()?;
         self.threads.iter().flatten().try_for_each(|&threads| check_threads(threads))?;
         let strategies = trial::named(&self.strategies)?;
-        let text = self.text()?;
+        let text = builtin::text(&self.runbook, &BUILT_IN, ("a YAML file", "runbook"))?;
         let runbook = Runbook::parse(&text, self.set.as_deref()).with_context(|| self.runbook.clone())?;
         let cores = self.place.pin.cpus(machine).len();
         let threads = distinct(self.threads.clone().unwrap_or_else(|| vec![cores]));
@@ -104,21 +86,8 @@ impl RunbookArgs {
 
     /// The data, on which every step can be done.
     pub(super) fn data(&self, plan: &Plan) -> Result<Dataset> {
-        let dataset = load_or_embedded(self.dataset.as_deref(), self.metric)?;
+        let dataset = self.data.load()?;
         tags::check(&plan.runbook, dataset.len()).with_context(|| self.runbook.clone())?;
         Ok(dataset)
-    }
-
-    fn text(&self) -> Result<String> {
-        if let Some((_, text)) = BUILT_IN.iter().find(|(name, _)| *name == self.runbook) {
-            return Ok((*text).to_owned());
-        }
-        let names = BUILT_IN.map(|(name, _)| name).join(" and ");
-        let unreadable =
-            || format!("{}: cannot be read; give a YAML file, or a built-in runbook ({names})", self.runbook);
-        // A device may have no end.
-        let regular = fs::metadata(&self.runbook).with_context(unreadable)?.is_file();
-        ensure!(regular, "{}: it is not a regular file", unreadable());
-        fs::read_to_string(&self.runbook).with_context(unreadable)
     }
 }

@@ -20,12 +20,10 @@ pub use document::{Config, Document, Ops, SCHEMA_VERSION, Source, StepResult, Tr
 pub use steps::Kind;
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
-use hnsw_core::hnsw::IndexConfig;
+use anyhow::Result;
 
 use crate::alloc::rss_bytes;
 use crate::churn::described;
@@ -46,11 +44,7 @@ use replay::{Done, Replay, Shape};
 pub fn run(args: &RunbookArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<Outcome> {
     let machine = Machine::detect();
     let plan = args.plan(&machine)?;
-    let unwritable = |path: &Path| format!("{}: cannot be written", path.display());
-    if let Some(path) = &args.out {
-        // Before the time is spent.
-        output::check_place(path).with_context(|| unwritable(path))?;
-    }
+    output::check_file(args.output.out.as_deref())?;
     let memory = args.place.settle(&machine)?;
     let (document, outcome) = measure(args, &plan, machine, memory, stop)?;
     if outcome == Outcome::Interrupted && document.trials.is_empty() {
@@ -58,20 +52,13 @@ pub fn run(args: &RunbookArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result
         return Ok(outcome);
     }
     table::print(&document, out)?;
-    if let Some(path) = &args.out {
-        output::write_json(&document, path).with_context(|| unwritable(path))?;
-        writeln!(out, "\nwrote {}", path.display())?;
-    }
+    output::write_file(&document, args.output.out.as_deref(), out)?;
     let told = |trial: &Trial| {
         let name = format!("{} x{}", trial.strategy, trial.threads);
         trial.faults().into_iter().map(move |fault| format!("{name}: {fault}")).collect::<Vec<_>>()
     };
     let faults: Vec<String> = document.trials.iter().flat_map(told).collect();
-    ensure!(
-        faults.is_empty(),
-        "the contract does not hold: {}; please report this with the command",
-        faults.join("; ")
-    );
+    output::check_contract(&faults)?;
     Ok(outcome)
 }
 
@@ -82,32 +69,23 @@ fn measure(
     memory: MemoryInForce,
     stop: &AtomicBool,
 ) -> Result<(Document, Outcome)> {
-    if cfg!(debug_assertions) {
-        eprintln!(
-            "warning: this build has debug assertions, so its timings mean nothing; build it with --release"
-        );
-    }
+    output::warn_of_debug_build();
     let dataset = args.data(plan)?;
-    let spinner = progress::spinner("exact neighbours at each search step".into(), args.quiet);
-    let truths = score::truths(&plan.runbook, &dataset, args.k, stop)?;
+    let spinner = progress::spinner("exact neighbours at each search step".into(), args.output.quiet);
+    let truths = score::truths(&plan.runbook, &dataset, args.graph.k, stop)?;
     spinner.finish_and_clear();
     let exact = Exact { truths, base: CodedBase::of(&dataset) };
     let pin = &args.place.pin;
     let (mut trials, mut outcome) = (Vec::new(), Outcome::Complete);
     'all: for subject in &plan.strategies {
         for &threads in &plan.threads {
-            let config = IndexConfig {
-                m: args.m,
-                ef_construction: args.ef_construction,
-                seed: args.seed,
-                ..IndexConfig::new(dataset.dim(), dataset.metric())
-            };
+            let config = args.graph.index(&dataset, args.seed);
             let shape = Shape {
                 dataset: &dataset,
                 runbook: &plan.runbook,
                 cpus: pin.plan(&machine, threads),
-                k: args.k,
-                ef: args.ef,
+                k: args.graph.k,
+                ef: args.graph.ef,
                 overlap: args.overlap_search,
                 seed: args.seed,
             };
@@ -118,7 +96,7 @@ fn measure(
                 &shape,
                 &exact,
                 oversubscribed,
-                args.quiet,
+                args.output.quiet,
                 stop,
             )?
             else {
@@ -143,10 +121,10 @@ fn measure(
         },
         config: Config {
             overlap_search: args.overlap_search,
-            m: args.m,
-            ef_construction: args.ef_construction,
-            ef: args.ef,
-            k: args.k,
+            m: args.graph.m,
+            ef_construction: args.graph.ef_construction,
+            ef: args.graph.ef,
+            k: args.graph.k,
             seed: args.seed,
             pin: pin.clone(),
             placement,

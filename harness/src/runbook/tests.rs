@@ -1,6 +1,7 @@
 use super::*;
+use crate::flags::OutArgs;
 use clap::Parser;
-use hnsw_core::hnsw::Index;
+use hnsw_core::hnsw::{Index, IndexConfig};
 use hnsw_strategies::{Fine, LockFree};
 
 use super::args::BUILT_IN;
@@ -338,8 +339,7 @@ fn the_command_prints_tables_and_writes_a_document() {
     std::fs::write(&file, ALL).unwrap();
     let args = RunbookArgs {
         runbook: file.display().to_string(),
-        out: Some(path.clone()),
-        quiet: true,
+        output: OutArgs { out: Some(path.clone()), quiet: true },
         ..args(&[
             "--strategies",
             "fine,mvcc",
@@ -371,12 +371,12 @@ fn a_refusal_names_the_file_and_the_step() {
     let file = folder.path().join("far.yaml");
     std::fs::write(&file, steps(&["operation: insert, start: 9995, end: 10001"])).unwrap();
     let told = |runbook: &str| {
-        let args = RunbookArgs { quiet: true, ..args(&[runbook]) };
+        let args = args(&["--quiet", runbook]);
         format!("{:#}", run(&args, &AtomicBool::new(false), &mut Vec::new()).unwrap_err())
     };
     let name = file.display().to_string();
     assert!(told(&name).starts_with(&format!("{name}: step 1 (insert): its rows end before 10001")));
     assert!(told("tumbling").starts_with(
-        "tumbling: cannot be read; give a YAML file, or a built-in runbook (sliding-window and expiry)"
+        "tumbling: cannot be read; give a YAML file, or a built-in runbook (sliding-window, expiry)"
     ));
 }

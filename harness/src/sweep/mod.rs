@@ -52,6 +52,7 @@ use crate::{report, summary};
 use anyhow::{Context, Result};
 use estimate::{Estimate, Work, spoken};
 use indicatif::ProgressBar;
+use patience::Patience;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use session::Bench;
@@ -116,11 +117,7 @@ fn measured(args: &SweepArgs, stop: &AtomicBool) -> Result<(Plan, record::Docume
 
 /// What is about to happen, in one line, and in another that the build is the wrong one.
 fn announce(kind: Kind, plan: &Plan, dataset: &Dataset, writer: &Writer) {
-    if cfg!(debug_assertions) {
-        eprintln!(
-            "warning: this build has debug assertions, so its timings mean nothing; build it with --release"
-        );
-    }
+    crate::output::warn_of_debug_build();
     let (rows, done) = (plan.keys().count(), writer.document().rows.len());
     let file = plan.out.display();
     let ends = match kind {
@@ -166,7 +163,7 @@ fn blocks(
     stop: &AtomicBool,
 ) -> Result<Outcome> {
     let mut steps = args.step.then(|| Steps::new(plan.blocks));
-    let mut kept = Kept::default();
+    let (mut kept, mut patience) = (Kept::default(), Patience::new(plan.retries));
     let todo: Vec<_> = (0..plan.blocks).flat_map(|block| missing(plan, block, writer.done())).collect();
     let work: Vec<Work> = todo.iter().map(|(which, keys)| bench.work(which, keys)).collect();
     let mut estimate = Estimate::default();
@@ -202,7 +199,7 @@ fn blocks(
         }
         let begin = Instant::now();
         let mut rows = Ok(());
-        let ended = session::session(bench, &mut kept, which, keys, &mut |row| {
+        let ended = session::session(bench, &mut kept, &mut patience, which, keys, &mut |row| {
             progress.inc(u64::from(row.attempt == 0));
             rows = rows_or(std::mem::replace(&mut rows, Ok(())), || writer.push(row).map_err(Into::into));
             rows.is_ok()

@@ -3,35 +3,29 @@
 //! One that was disturbed by chance is worth another try. Where most are disturbed the machine is not quiet, trying again tells
 //! nothing new, and the sweep would only last longer than it said: so no more than a share of the trials are second ones.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 /// Of so many trials one may be a repetition.
 const ONE_OF: usize = 6;
 /// Trials that count as done before the first, so that a short sweep has repetitions too.
 const HEAD_START: usize = 24;
 
+/// See [the module](self).
 pub(super) struct Patience {
     /// How often one trial is tried again at most.
     most: usize,
-    trials: AtomicUsize,
-    repetitions: AtomicUsize,
+    trials: usize,
+    repetitions: usize,
 }
 
 impl Patience {
     pub(super) fn new(most: usize) -> Patience {
-        Patience { most, trials: AtomicUsize::new(0), repetitions: AtomicUsize::new(0) }
+        Patience { most, trials: 0, repetitions: 0 }
     }
 
     /// Counts a trial, which was tried `attempt` times before; true if it is to be tried again.
-    pub(super) fn again(&self, disturbed: bool, attempt: usize) -> bool {
-        // Relaxed: counts of the one thread that runs trials.
-        let trials = self.trials.fetch_add(1, Ordering::Relaxed) + 1;
-        if !disturbed || attempt >= self.most {
-            return false;
-        }
-        // Relaxed: as above.
-        let again = self.repetitions.load(Ordering::Relaxed) * ONE_OF < trials + HEAD_START;
-        self.repetitions.fetch_add(usize::from(again), Ordering::Relaxed);
+    pub(super) fn again(&mut self, disturbed: bool, attempt: usize) -> bool {
+        self.trials += 1;
+        let again = disturbed && attempt < self.most && self.repetitions * ONE_OF < self.trials + HEAD_START;
+        self.repetitions += usize::from(again);
         again
     }
 }
@@ -42,13 +36,13 @@ mod tests {
 
     /// Repetitions of so many points, all of whose trials are disturbed.
     fn repetitions(points: usize, most: usize) -> usize {
-        let patience = Patience::new(most);
+        let mut patience = Patience::new(most);
         (0..points).map(|_| (0..).take_while(|attempt| patience.again(true, *attempt)).count()).sum()
     }
 
     #[test]
     fn a_quiet_machine_repeats_nothing() {
-        let patience = Patience::new(3);
+        let mut patience = Patience::new(3);
         assert!((0..100).all(|_| !patience.again(false, 0)));
         assert!(patience.again(true, 0) && patience.again(true, 2) && !patience.again(true, 3));
     }

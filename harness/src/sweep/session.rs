@@ -35,7 +35,6 @@ pub struct Bench<'a> {
     sample: Vec<f32>,
     /// What tells whether the machine is as it was.
     canary: Canary,
-    patience: Patience,
     stop: &'a AtomicBool,
 }
 
@@ -44,8 +43,7 @@ impl<'a> Bench<'a> {
     pub fn new(plan: &'a Plan, machine: &'a Machine, dataset: &'a Dataset, stop: &'a AtomicBool) -> Self {
         let first = plan.placement.plan(machine, 1).first().copied().flatten();
         let (sample, canary) = (codecs::sample(dataset), Canary::new(first));
-        let patience = Patience::new(plan.retries);
-        Bench { plan, machine, dataset, sample, canary, patience, stop }
+        Bench { plan, machine, dataset, sample, canary, stop }
     }
 
     /// What measuring `keys`, rows of one session, takes.
@@ -102,22 +100,24 @@ impl<'a> Bench<'a> {
 }
 
 /// Measures the rows `wanted` of one session and hands each to `push`, which returns false to stop. Takes indexes from `kept`,
-/// and leaves them there if the plan says so.
+/// and leaves them there if the plan says so. What was disturbed comes again while there is `patience`.
 pub fn session(
     bench: &Bench<'_>,
     kept: &mut Kept,
+    patience: &mut Patience,
     which: &Which,
     wanted: &BTreeSet<Key>,
     push: &mut dyn FnMut(Row) -> bool,
 ) -> Outcome {
     let cpus = bench.plan.placement.plan(bench.machine, which.threads);
-    let mut session = Session { bench, kept, which, cpus, wanted, push };
+    let mut session = Session { bench, kept, patience, which, cpus, wanted, push };
     if session.all().is_some() { Outcome::Complete } else { Outcome::Interrupted }
 }
 
 struct Session<'a> {
     bench: &'a Bench<'a>,
     kept: &'a mut Kept,
+    patience: &'a mut Patience,
     which: &'a Which,
     cpus: Vec<Option<usize>>,
     wanted: &'a BTreeSet<Key>,
@@ -508,8 +508,8 @@ impl Session<'_> {
     }
 
     /// Whether to try again; asked once of each trial.
-    fn again(&self, measured: &Measured) -> bool {
-        self.bench.patience.again(!measured.disturbed.is_empty(), measured.attempt)
+    fn again(&mut self, measured: &Measured) -> bool {
+        self.patience.again(!measured.disturbed.is_empty(), measured.attempt)
     }
 
     fn push(&mut self, measured: Measured, health: &Health) -> Option<()> {

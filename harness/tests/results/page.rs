@@ -69,6 +69,13 @@ fn what_happened_under_writes_has_a_section_with_garbage_over_time() {
     let out = ["--out", file.to_str().unwrap()];
     let Churn { args } = Churn::parse_from(flags.split(' ').chain(out));
     churn::run(&args, &AtomicBool::new(false), &mut Vec::new()).unwrap();
+    // How much garbage there is at a moment when someone looks is up to the machine.
+    let mut document: churn::Document = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    for trial in &mut document.trials {
+        let peak = if trial.strategy == "mvcc" { 5_000 } else { 0 };
+        (trial.garbage.peak_bytes, trial.garbage.series) = (peak, vec![(0.0, 0), (0.1, peak)]);
+    }
+    std::fs::write(&file, serde_json::to_vec(&document).unwrap()).unwrap();
     let text = page_with(&sample(), Some(file.clone())).unwrap();
     let section = text.split_once("<section id=\"churn\">").expect("a section").1;
     let section = section.split_once("</section>").expect("its end").0;

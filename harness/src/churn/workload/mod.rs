@@ -8,11 +8,13 @@ mod supply;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::builtin;
 pub(super) use supply::Supply;
 
 /// The version of the form of [`Workload`].
@@ -216,17 +218,6 @@ impl Default for Inserts {
 /// Why there is no workload.
 #[derive(Debug, Error)]
 pub enum WorkloadError {
-    /// Neither a built-in one nor a file.
-    #[error("there is no workload `{0}`: neither a file nor one of {names}", names = names())]
-    Unknown(String),
-    /// The file cannot be read.
-    #[error("{}: cannot be read", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
     /// It is not of the form.
     #[error("{name}, line {line}: {problem}; `hnsw-lab workload churn` shows the form")]
     Form {
@@ -247,34 +238,22 @@ pub enum WorkloadError {
     },
 }
 
-fn names() -> String {
-    BUILT_IN.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
-}
-
 impl Workload {
     /// The built-in workload of this name, or that in this file; with its name for people.
     ///
     /// # Errors
     /// One line that says what is wrong with it, and where.
-    pub fn named(name: &str) -> Result<(String, Workload), WorkloadError> {
-        if let Some((name, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
-            return Ok(((*name).to_owned(), Workload::parse(name, text)?));
-        }
-        let path = Path::new(name);
-        if !path.exists() {
-            return Err(WorkloadError::Unknown(name.to_owned()));
-        }
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| WorkloadError::Unreadable { path: path.to_owned(), source })?;
-        let stem = path.file_stem().map_or_else(|| name.into(), |stem| stem.to_string_lossy().into_owned());
-        Ok((stem, Workload::parse(name, &text)?))
+    pub fn named(name: &str) -> Result<(String, Workload)> {
+        let text = builtin::text(name, BUILT_IN, ("a TOML file", "workload"))?;
+        let stem = Path::new(name).file_stem().map_or_else(|| name.into(), |stem| stem.to_string_lossy());
+        Ok((stem.into_owned(), Workload::parse(name, &text)?))
     }
 
     /// The workload that a text describes.
     ///
     /// # Errors
     /// As [`Workload::named`].
-    pub fn parse(name: &str, text: &str) -> Result<Workload, WorkloadError> {
+    pub fn parse(name: &str, text: &str) -> core::result::Result<Workload, WorkloadError> {
         let workload: Workload = toml::from_str(text).map_err(|error| WorkloadError::Form {
             name: name.to_owned(),
             line: 1 + error.span().map_or(0, |span| text[..span.start].matches('\n').count()),
@@ -288,7 +267,7 @@ impl Workload {
     ///
     /// # Errors
     /// Names the first that cannot.
-    pub fn check(&self, name: &str) -> Result<(), WorkloadError> {
+    pub fn check(&self, name: &str) -> core::result::Result<(), WorkloadError> {
         match self.problem() {
             None => Ok(()),
             Some(problem) => Err(WorkloadError::Value { name: name.to_owned(), problem }),
