@@ -1,7 +1,7 @@
 //! A canary: a fixed piece of work that is timed before and after each trial. It knows nothing of indexes, so when it takes longer
 //! than before the sweep, it is the machine that changed: frequency, a neighbour on the same core, cache or memory.
 //!
-//! Two kernels, on the first CPU of the trials, about fifteen milliseconds in all. Arithmetic is a chain of multiplications that
+//! Two kernels, on the first CPU of the trials. Arithmetic is a chain of multiplications that
 //! each need the one before. Memory is a walk along a ring through 4 MB, which is more than the caches of one core hold. A cache
 //! that several cores share takes a few walks to let in what the trial had driven out, so a kernel is run in vain until that
 //! makes it no faster: what is left in the caches by a trial must not matter. Each is the median of three.
