@@ -1,4 +1,4 @@
-//! What the process has allocated: an exact counting allocator, and what the kernel says.
+//! What the process has allocated, exactly: a counting allocator. What costs nothing while time is taken is in [`crate::footprint`].
 //!
 //! [`Counting`] keeps two atomics that every allocation of every thread writes. That is exact and simple, and far too
 //! dear for a timing run. So nothing installs it unless asked: the feature `count-alloc` makes it the global allocator
@@ -20,8 +20,6 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 // Not from the facade: a global allocator is built in a constant and runs underneath any model checker.
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-use crate::machine::Tree;
 
 /// The name of the allocator of this build, for result documents.
 pub const ALLOCATOR: &str = if cfg!(feature = "count-alloc") { "system, counting" } else { "system" };
@@ -127,28 +125,6 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
     }
 }
 
-/// Bytes of this process that are in memory now; `None` where the system does not say.
-pub fn rss_bytes() -> Option<u64> {
-    Tree::system().kilobytes("proc/self/status", "VmRSS")
-}
-
-/// The most bytes of this process that were in memory at once; `None` where the system does not say.
-pub fn peak_rss_bytes() -> Option<u64> {
-    Tree::system().kilobytes("proc/self/status", "VmHWM").or_else(peak_from_getrusage)
-}
-
-#[cfg(target_os = "macos")]
-fn peak_from_getrusage() -> Option<u64> {
-    use nix::sys::resource::{UsageWho, getrusage};
-    // macOS counts bytes here, where Linux counts kilobytes.
-    getrusage(UsageWho::RUSAGE_SELF).ok().and_then(|usage| u64::try_from(usage.max_rss()).ok())
-}
-
-#[cfg(not(target_os = "macos"))]
-fn peak_from_getrusage() -> Option<u64> {
-    None
-}
-
 /// Makes the resident size show what the next index takes.
 ///
 /// glibc takes even large blocks from its heap once blocks of that size were freed. What is left between aligned blocks
@@ -209,16 +185,6 @@ mod tests {
         });
         assert_eq!(counting.live_bytes(), kept);
         assert!((kept..=kept + 8 * 64).contains(&counting.peak_bytes()));
-    }
-
-    #[test]
-    fn the_kernel_says_how_much_is_resident() {
-        if cfg!(target_os = "linux") {
-            let now = rss_bytes().expect("VmRSS");
-            let peak = peak_rss_bytes().expect("VmHWM");
-            assert!(now > 100 << 10, "{now} bytes");
-            assert!(peak > 100 << 10, "{peak} bytes");
-        }
     }
 
     #[test]

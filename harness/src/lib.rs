@@ -30,6 +30,7 @@ pub mod compare;
 pub mod counters;
 pub mod data;
 pub mod fit;
+pub mod footprint;
 mod flags;
 pub mod ladder;
 pub mod latency;

@@ -73,6 +73,9 @@ pub struct Fill {
     pub bytes_per_vector: f64,
     /// By how much the resident memory of the process grew; absent where the system does not say.
     pub rss_growth_bytes: Option<u64>,
+    /// By how much more the allocator had handed out; absent where it does not say.
+    #[serde(default)]
+    pub allocated_growth_bytes: Option<u64>,
     /// By category.
     pub memory: Categories,
 }
@@ -87,8 +90,17 @@ impl Fill {
 
     /// By how many per cent the growth of the resident memory differs from the exact report.
     pub fn rss_difference_percent(&self) -> Option<f64> {
+        self.rss_growth_bytes.map(|grown| self.difference_percent(grown))
+    }
+
+    /// By how many per cent the growth of what the allocator handed out differs from it.
+    pub fn allocated_difference_percent(&self) -> Option<f64> {
+        self.allocated_growth_bytes.map(|grown| self.difference_percent(grown))
+    }
+
+    fn difference_percent(&self, grown: u64) -> f64 {
         let exact = self.total_bytes as f64;
-        self.rss_growth_bytes.map(|grown| 100.0 * (grown as f64 - exact) / exact)
+        100.0 * (grown as f64 - exact) / exact
     }
 }
 

@@ -12,7 +12,7 @@ use hnsw_core::hnsw::{Index, IndexConfig};
 use super::document::Fill;
 use super::hundredths;
 use super::size::Size;
-use crate::alloc::rss_bytes;
+use crate::footprint::Footprint;
 use crate::sweep::Progress;
 
 /// An index to fill.
@@ -49,7 +49,7 @@ pub(super) fn candidates() -> Vec<Candidate> {
 fn fill<G: Graph>(job: &Job<'_>) -> Result<Fill> {
     let vectors = job.rows.len() / job.dim;
     crate::alloc::trim();
-    let before = rss_bytes();
+    let before = Footprint::now();
     let index = Index::<G>::new(IndexConfig {
         m: job.m,
         ef_construction: job.ef_construction,
@@ -68,7 +68,7 @@ fn fill<G: Graph>(job: &Job<'_>) -> Result<Fill> {
         other => other?,
     };
     index.graph().quiesce();
-    let after = rss_bytes();
+    let after = Footprint::now();
     let report = MemoryReport { scratch_bytes: 0, ..index.memory() };
     let total = report.total() as u64;
     Ok(Fill {
@@ -76,7 +76,13 @@ fn fill<G: Graph>(job: &Job<'_>) -> Result<Fill> {
         vectors: vectors as u64,
         total_bytes: total,
         bytes_per_vector: hundredths(total as f64 / vectors as f64),
-        rss_growth_bytes: before.zip(after).map(|(before, after)| after.saturating_sub(before)),
+        rss_growth_bytes: growth(before.rss_bytes, after.rss_bytes),
+        allocated_growth_bytes: growth(before.allocated_bytes, after.allocated_bytes),
         memory: report.into(),
     })
+}
+
+/// By how much it grew, where both are known.
+fn growth(before: Option<u64>, after: Option<u64>) -> Option<u64> {
+    before.zip(after).map(|(before, after)| after.saturating_sub(before))
 }

@@ -7,8 +7,8 @@ use comfy_table::{Attribute, Cell, CellAlignment, LineStyle, Table, TableStyle};
 use super::document::{Document, Fill, Strategy};
 
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::new('─', '─', '─', '─'));
-/// Resident memory that differs from the exact report by more than this is mentioned.
-const RSS_TOLERANCE_PERCENT: f64 = 2.0;
+/// A growth that differs from the exact report by more than this is mentioned.
+const GROWTH_TOLERANCE_PERCENT: f64 = 2.0;
 
 /// How a strategy is called in the table.
 fn label(strategy: &str) -> &str {
@@ -52,7 +52,7 @@ pub(super) fn print(document: &Document, out: &mut dyn Write) -> io::Result<()> 
         out,
         "1 MB = 10^6 bytes, 1 GB = 10^9 bytes. ef_construction = {ef_construction}. Scratch of threads is not counted."
     )?;
-    print_rss(&document.strategies, out)
+    print_growth(&document.strategies, out)
 }
 
 fn table(document: &Document) -> Table {
@@ -81,30 +81,30 @@ fn table(document: &Document) -> Table {
     table
 }
 
-/// Says how the growth of the resident memory compares.
-fn print_rss(strategies: &[Strategy], out: &mut dyn Write) -> io::Result<()> {
-    let known = || {
-        strategies.iter().filter_map(|strategy| {
-            let difference = strategy.fills.last()?.rss_difference_percent()?;
-            Some((label(&strategy.name), difference))
-        })
-    };
-    if known().next().is_none() {
-        return Ok(());
+/// Says how what the process took compares with what the ledger says.
+fn print_growth(strategies: &[Strategy], out: &mut dyn Write) -> io::Result<()> {
+    type Difference = fn(&Fill) -> Option<f64>;
+    let views: [(&str, Difference); 2] = [
+        ("What the allocator handed out", Fill::allocated_difference_percent),
+        ("The resident memory of the process", Fill::rss_difference_percent),
+    ];
+    for (what, difference) in views {
+        let known: Vec<(&str, f64)> = strategies
+            .iter()
+            .filter_map(|strategy| Some((label(&strategy.name), difference(strategy.fills.last()?)?)))
+            .collect();
+        let off: Vec<String> = known
+            .iter()
+            .filter(|(_, difference)| difference.abs() > GROWTH_TOLERANCE_PERCENT)
+            .map(|(name, percent)| format!("{name} {percent:+.1} %"))
+            .collect();
+        match (known.is_empty(), off.is_empty()) {
+            (true, _) => {}
+            (false, true) => writeln!(out, "{what} grew by the same, within {GROWTH_TOLERANCE_PERCENT} %.")?,
+            (false, false) => writeln!(out, "{what} grew by more or less than reported: {}.", off.join(", "))?,
+        }
     }
-    let off: Vec<_> = known().filter(|(_, difference)| difference.abs() > RSS_TOLERANCE_PERCENT).collect();
-    if off.is_empty() {
-        return writeln!(
-            out,
-            "The resident memory of the process grew by the same, within {RSS_TOLERANCE_PERCENT} %."
-        );
-    }
-    let each: Vec<_> = off.iter().map(|(name, percent)| format!("{name} {percent:+.1} %")).collect();
-    writeln!(
-        out,
-        "The resident memory of the process grew by more or less than reported: {}.",
-        each.join(", ")
-    )
+    Ok(())
 }
 
 /// With the thousands apart.

@@ -7,12 +7,13 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::workload::Workload;
+use crate::footprint::Footprint;
 use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
 use crate::output;
-use crate::record::Op;
+use crate::record::{Memory, Op};
 
 /// The version of the form of [`Document`].
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Recall, freshness and garbage under writes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,6 +116,14 @@ pub struct Trial {
     pub short_answers: u64,
     /// Replaced and not yet freed, and kept for snapshots.
     pub garbage: Garbage,
+    /// The index after the window, by category, and the process that had it.
+    pub memory: Memory,
+    /// The process before the index was made.
+    pub process_before: Footprint,
+    /// The process when the index had been given back.
+    pub process_after: Footprint,
+    /// The resident set in the window: seconds since it opened, and bytes. Empty where the system does not say.
+    pub rss_series: Vec<(f64, u64)>,
     /// Live nodes at the end.
     pub live: usize,
     /// Those that there should be: inserted and not removed.

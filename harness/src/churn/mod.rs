@@ -30,8 +30,10 @@ use hnsw_core::sync::SiteCount;
 use rayon::prelude::*;
 
 use crate::data::{self, CodedBase};
+use crate::footprint::Footprint;
 use crate::machine::{Machine, MemoryInForce, Noise, build_info};
 use crate::sweep::Outcome;
+use crate::record::Memory;
 use crate::{output, progress};
 use args::Planned;
 use history::{Search, Target};
@@ -103,6 +105,9 @@ fn measure(
             seed: args.seed,
         };
         let oversubscribed = pin.oversubscribes(&machine, threads);
+        // What an index before left in the heap would pass for what this one takes.
+        crate::alloc::trim();
+        let before = Footprint::now();
         let (store, noise) = ((subject.make)(config)?, Noise::now());
         let happened = trial::run(store.as_ref(), &shape, stop)?;
         let mut tainted = Noise::now().since(&noise, oversubscribed);
@@ -113,7 +118,7 @@ fn measure(
             break;
         }
         let judged = judge(&happened, &shape, &base, args.sample);
-        let of = Of { strategy: subject.name, workload: name, points: *points, threads, oversubscribed };
+        let of = Of { strategy: subject.name, workload: name, points: *points, threads, oversubscribed, before };
         trials.push(told(&of, store, happened, judged, tainted));
     }
     let placement = pin.seats(&machine, plan.threads.last().copied().unwrap_or(1));
@@ -203,12 +208,14 @@ struct Of<'a> {
     points: usize,
     threads: usize,
     oversubscribed: bool,
+    /// The process when there was no index yet.
+    before: Footprint,
 }
 
 fn told(
     of: &Of<'_>,
     store: Box<dyn Store>,
-    happened: Happened,
+    mut happened: Happened,
     judged: Judged,
     tainted: Vec<String>,
 ) -> Trial {
@@ -218,6 +225,10 @@ fn told(
         .sum();
     store.quiesce();
     let (health, memory) = (store.health(), store.memory());
+    // The log is the harness's, and goes first.
+    let logged = std::mem::take(&mut happened.log).len();
+    crate::alloc::trim();
+    let process = Footprint::now();
     let begin = Instant::now();
     drop(store);
     let teardown = begin.elapsed();
@@ -231,7 +242,7 @@ fn told(
         search: happened.searches.op(happened.seconds),
         insert: happened.inserts.op(happened.seconds),
         remove: happened.removals.op(happened.seconds),
-        logged: happened.log.len(),
+        logged,
         scored: judged.scored,
         recall: judged.recall,
         freshness: AGES
@@ -246,6 +257,10 @@ fn told(
             end_bytes: memory.retired_bytes + memory.snapshots_bytes,
             series: happened.looks.iter().map(|look| (look.seconds, look.bytes)).collect(),
         },
+        memory: Memory::new(&memory, process),
+        process_before: of.before,
+        process_after: Footprint::now(),
+        rss_series: happened.looks.iter().filter_map(|look| Some((look.seconds, look.resident?))).collect(),
         live: health.live,
         expected_live: happened.lives.live(),
         unreachable: health.unreachable,

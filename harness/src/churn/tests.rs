@@ -70,7 +70,8 @@ fn worked(store: Box<dyn Store>, dataset: &data::Dataset, workload: &Workload) -
     };
     let happened = trial::run(store.as_ref(), &shape, &AtomicBool::new(false)).unwrap();
     let judged = judge(&happened, &shape, &CodedBase::of(dataset), 300);
-    let of = Of { strategy: "it", workload: "its", points, threads: 2, oversubscribed: false };
+    let before = Footprint::default();
+    let of = Of { strategy: "it", workload: "its", points, threads: 2, oversubscribed: false, before };
     told(&of, store, happened, judged, Vec::new())
 }
 
@@ -276,5 +277,12 @@ fn the_command_prints_a_table_and_writes_a_document() {
     let document: Document = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     assert_eq!(document.trials.len(), 2);
     assert!(document.trials.iter().all(|trial| trial.faults().is_empty() && trial.logged > 0));
+    for trial in document.trials.iter().filter(|_| cfg!(target_os = "linux")) {
+        assert_eq!(trial.rss_series.len(), trial.garbage.series.len());
+        assert!(trial.rss_series.iter().all(|(_, bytes)| *bytes > trial.memory.vectors_bytes));
+        let process = trial.memory.process.unwrap();
+        assert!(process.rss_bytes <= process.peak_rss_bytes && trial.process_before.rss_bytes > Some(0));
+        assert!(process.anonymous_bytes <= process.rss_bytes && process.pss_bytes <= process.rss_bytes);
+    }
     assert!(document.config.workloads["churn"].reader.is_some() && document.trials[0].points == 300);
 }

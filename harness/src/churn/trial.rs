@@ -1,6 +1,6 @@
 //! One strategy at one thread count: points come and go, searches run, and everything is logged.
 //!
-//! A thread of its own looks at the garbage while the window is open; with a reader in the workload another one keeps a read
+//! A thread of its own looks at the garbage and at the resident set while the window is open; with a reader in the workload another one keeps a read
 //! session open for a part of it.
 
 use std::collections::VecDeque;
@@ -20,13 +20,16 @@ use std::ops::ControlFlow;
 use super::history::{Clock, Life, Lives, Search, Span, Target};
 use super::workload::{Pick, Reader, ReaderKind, Supply, Until, Workload};
 use crate::data::Dataset;
+use crate::footprint::Footprint;
 use crate::sweep;
 use crate::sweep::log::Tally;
 use crate::sweep::workers::{self, Turn};
 
 /// Searches that a worker logs; further ones are counted and timed alone.
 const LOGGED: usize = 200_000;
-/// Looks at the garbage in a window.
+/// Searches whose room in the log is resident before the window opens, so that the log is not what the process grows by.
+const ROOM: usize = 50_000;
+/// Looks at the memory in a window.
 const LOOKS: f64 = 200.0;
 /// The least time between two of them.
 const LEAST_LOOK: Duration = Duration::from_millis(2);
@@ -166,12 +169,14 @@ pub(super) struct Shape<'a> {
     pub(super) seed: u64,
 }
 
-/// A look at the garbage.
+/// A look at the memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look {
     pub(super) seconds: f64,
     /// Replaced and not yet freed, and kept for snapshots.
     pub(super) bytes: usize,
+    /// Resident bytes of the process, where the system says so.
+    pub(super) resident: Option<u64>,
 }
 
 /// All that happened.
@@ -207,6 +212,20 @@ struct Log {
     nodes: Vec<NodeId>,
 }
 
+impl Log {
+    /// Empty, with room for [`ROOM`] searches of `k` neighbours each that is in memory already.
+    fn ready(k: usize) -> Log {
+        let span = Span { begin: 0, end: 0 };
+        let mut log = Log {
+            searches: vec![(Target::Query(0), span, 0..0); ROOM],
+            nodes: vec![NodeId::new(0); ROOM * k],
+        };
+        log.searches.clear();
+        log.nodes.clear();
+        log
+    }
+}
+
 /// What all workers share.
 struct Field<'a> {
     shape: &'a Shape<'a>,
@@ -238,7 +257,7 @@ pub(super) fn run(store: &dyn Store, shape: &Shape<'_>, stop: &AtomicBool) -> Re
         (workload.until == Until::Time).then_some(shape.window),
         stop,
         site_counts,
-        |worker| (worker < workers).then(|| Worker::new(worker, shape.seed)),
+        |worker| (worker < workers).then(|| Worker::new(worker, shape)),
         |turn, worker| match (worker, workload.reader) {
             (Some(worker), _) => field.work(turn, worker),
             (None, Some(reader)) if turn.worker > workers => Ok(field.read(turn, reader)),
@@ -337,16 +356,16 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(number: usize, seed: u64) -> Worker {
+    fn new(number: usize, shape: &Shape<'_>) -> Worker {
         Worker {
-            random: fastrand::Rng::with_seed(seed ^ (number as u64 + 1) << 32),
+            random: fastrand::Rng::with_seed(shape.seed ^ (number as u64 + 1) << 32),
             scratch: Scratch::new(),
             live: VecDeque::new(),
             rows: Vec::new(),
             targets: Vec::new(),
             vectors: Vec::new(),
             found: Vec::new(),
-            worked: Worked::new(),
+            worked: Worked { log: Log::ready(shape.k), ..Worked::new() },
         }
     }
 }
@@ -516,6 +535,7 @@ impl Field<'_> {
             worked.looks.push(Look {
                 seconds: begin.elapsed().as_secs_f64(),
                 bytes: memory.retired_bytes + memory.snapshots_bytes,
+                resident: Footprint::resident(),
             });
             if turn.is_over() {
                 return worked;

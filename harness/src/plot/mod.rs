@@ -7,12 +7,12 @@
 //! - `recall`: recall against throughput, a panel per thread count.
 //! - `latency`: how many operations take longer than so long, a panel per thread count.
 //! - `memory`: bytes above the raw vectors by category, a bar per strategy.
-//! - `garbage`: of a document of `churn`, for pages: garbage over time, a panel per thread count.
+//! - `over_time`: of a document of `churn`, for pages: garbage and resident memory over time, a panel per thread count.
 
 mod axis;
-mod garbage;
 mod latency;
 mod memory;
+mod over_time;
 mod panel;
 mod raster;
 mod recall;
@@ -30,7 +30,7 @@ use crate::record::{Document, read};
 use crate::report::grouped;
 use crate::summary::Summary;
 
-pub(crate) use garbage::figures as garbage;
+pub(crate) use over_time::figures as over_time;
 pub use style::strategy_colour;
 
 /// Draw the figures of a result file, as SVG and PNG
@@ -122,6 +122,6 @@ fn data_set(document: &Document, summary: &Summary) -> String {
 }
 
 /// `name` with everything that has no place in a file name replaced.
-fn file_name(name: &str) -> String {
+pub(crate) fn file_name(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
 }

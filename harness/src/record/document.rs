@@ -8,6 +8,7 @@ use hnsw_core::hnsw::Phase;
 use serde::{Deserialize, Serialize};
 
 use super::Counters;
+use crate::footprint::Footprint;
 use crate::machine::{MemoryInForce, Seat};
 use crate::sweep::Workload;
 
@@ -421,11 +422,14 @@ pub struct Memory {
     pub overhead_percent: f64,
     /// Resident set of the process.
     pub rss_bytes: u64,
+    /// The process as its allocator and the kernel count it, program and data set included. Documents from before it have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Footprint>,
 }
 
 impl Memory {
-    /// The record of a graph's report, beside the resident set of the process.
-    pub fn new(report: &MemoryReport, rss_bytes: u64) -> Memory {
+    /// The record of a graph's report, beside the process.
+    pub fn new(report: &MemoryReport, process: Footprint) -> Memory {
         Memory {
             vectors_bytes: report.vectors_bytes as u64,
             codes_bytes: report.codes_bytes as u64,
@@ -440,7 +444,8 @@ impl Memory {
             fixed_bytes: report.fixed_bytes as u64,
             total_bytes: report.total() as u64,
             overhead_percent: report.overhead_percent(report.vectors_bytes),
-            rss_bytes,
+            rss_bytes: process.rss_bytes.unwrap_or(0),
+            process: Some(process),
         }
     }
 

@@ -25,10 +25,10 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::alloc::rss_bytes;
 use crate::churn::described;
 use crate::churn::trial::Store;
 use crate::data::{CodedBase, Truth};
+use crate::footprint::Footprint;
 use crate::machine::{Machine, MemoryInForce, Noise, build_info};
 use crate::record::Memory;
 use crate::sweep::Outcome;
@@ -171,6 +171,7 @@ fn trial(
     let expected_live = replay.live();
     store.quiesce();
     let (health, memory) = (store.health(), store.memory());
+    let process = Footprint::now();
     let begin = Instant::now();
     drop(store);
     let teardown = begin.elapsed();
@@ -186,7 +187,7 @@ fn trial(
         garbage_peak_bytes: steps.iter().map(|step| step.garbage_bytes).max().unwrap_or(0),
         garbage_end_bytes: memory.retired_bytes + memory.snapshots_bytes,
         steps,
-        memory: Memory::new(&memory, rss_bytes().unwrap_or(0)),
+        memory: Memory::new(&memory, process),
         live: health.live,
         expected_live,
         unreachable: health.unreachable,

@@ -10,9 +10,9 @@ use super::script::{Round, Script};
 use super::standing::{Kept, Known, Standing};
 use super::workers::{self, Turn, Window};
 use super::{Outcome, Plan, Workload, codecs};
-use crate::alloc::rss_bytes;
 use crate::counters::{self, Counting};
 use crate::data::Dataset;
+use crate::footprint::Footprint;
 use crate::machine::canary::{self, Canary};
 use crate::machine::{Machine, Noise, pin_current_thread};
 use crate::record::{self, Conditions, Key, Memory, Ops, Phases, Row};
@@ -554,7 +554,7 @@ impl Session<'_> {
             phases: (workload == Workload::Phases).then(|| Phases::per_insert(&all.phases, inserts)),
             updates_per_second: (workload == Workload::SearchWriter)
                 .then(|| all.updates as f64 / trial.seconds),
-            memory: Memory::new(&memory, rss_bytes().unwrap_or(0)),
+            memory: Memory::new(&memory, Footprint::now()),
             graph: record::Graph {
                 live: health.live as u64,
                 unreachable: health.unreachable as u64,

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use hnsw_lab::counters::Group;
+use hnsw_lab::footprint::Footprint;
 use hnsw_lab::record::{Document, Phases, Writer, parse, read};
 use hnsw_lab::verify::problems;
 
@@ -58,6 +59,7 @@ fn golden_sample_is_what_the_generator_makes() {
 fn golden_sample_and_fresh_document_satisfy_the_schema() {
     let golden = std::fs::read(in_tree(GOLDEN)).expect("the sample is in the tree");
     let mut counted = sample();
+    counted.rows[0].memory.process = Some(Footprint::now());
     counted.rows[0].counters = Some(made_up(1, |event| event.is_in_kernel().then_some("forbidden")));
     for bytes in [golden, written_by_writer(&sample()), written_by_writer(&counted)] {
         let document = serde_json::from_slice(&bytes).expect("JSON");
@@ -142,7 +144,9 @@ const LATER: [&str; 18] = [
 fn schema_names_every_field() {
     let schema: serde_json::Value =
         serde_json::from_slice(&std::fs::read(in_tree(SCHEMA)).expect("readable")).expect("JSON");
-    let document = serde_json::to_value(sample()).expect("serialisable");
+    let mut document = sample();
+    document.rows[0].memory.process = Some(Footprint::default());
+    let document = serde_json::to_value(document).expect("serialisable");
     let row = document.pointer("/rows/0").expect("a row");
     let phases = Phases { search_us: 1.0, select_us: 1.0, link_us: 1.0, wait_us: 1.0 };
     let phases = serde_json::to_value(phases).expect("serialisable");
@@ -166,6 +170,7 @@ fn schema_names_every_field() {
         ("conditions", &row["conditions"]),
         ("canary", &row["conditions"]["canary_before"]),
         ("memory", &row["memory"]),
+        ("footprint", &row["memory"]["process"]),
         ("graph", &row["graph"]),
         ("contention", &row["contention"]),
     ];

@@ -74,6 +74,8 @@ fn what_happened_under_writes_has_a_section_with_garbage_over_time() {
     for trial in &mut document.trials {
         let peak = if trial.strategy == "mvcc" { 5_000 } else { 0 };
         (trial.garbage.peak_bytes, trial.garbage.series) = (peak, vec![(0.0, 0), (0.1, peak)]);
+        (trial.process_before.rss_bytes, trial.memory.process) = (Some(7 << 20), None);
+        trial.rss_series = vec![(0.0, 8 << 20), (0.1, 9 << 20)];
     }
     std::fs::write(&file, serde_json::to_vec(&document).unwrap()).unwrap();
     let text = page_with(&sample(), Some(file.clone())).unwrap();
@@ -83,6 +85,9 @@ fn what_happened_under_writes_has_a_section_with_garbage_over_time() {
     assert!(
         section.contains("id=\"figure-garbage-stalled-reader\"") && section.contains("none at all: slots")
     );
+    assert!(section.contains("id=\"figure-resident-stalled-reader\""));
+    // By how much the process was larger at its largest than before: 2 MB of 1024 x 1024 bytes.
+    assert_eq!(section.matches("+2.10</td>").count(), 2, "{section}");
     assert!(!page(&sample()).contains("<section id=\"churn\">"));
     // The document of a sweep is none of churn.
     let (_sweep, sweep) = write_file(&sample());

@@ -4,7 +4,7 @@ use maud::{Markup, PreEscaped, html};
 
 use super::{inline, named};
 use crate::churn::{Document, Site, Trial};
-use crate::plot::Figure;
+use crate::plot::{Figure, file_name};
 use crate::record::Op;
 use crate::report::grouped;
 
@@ -29,8 +29,11 @@ pub(super) fn section(document: &Document, drawn: &[Figure]) -> Markup {
                 } }
                 tbody { @for trial in trials { (row(trial)) } }
             } }
-            @for figure in drawn.iter().filter(|figure| figure.name == format!("garbage-{name}")) {
-                figure id={"figure-" (figure.name)} { div.scroll tabindex="0" { (PreEscaped(inline(&figure.svg))) } }
+            (memory(trials))
+            @for quantity in ["garbage", "resident"] {
+                @for figure in drawn.iter().filter(|figure| figure.name == format!("{quantity}-{}", file_name(name))) {
+                    figure id={"figure-" (figure.name)} { div.scroll tabindex="0" { (PreEscaped(inline(&figure.svg))) } }
+                }
             }
             @for trial in trials { @if let Some(sites) = &trial.sites { (by_site(trial, sites)) } }
         }
@@ -51,6 +54,44 @@ fn row(trial: &Trial) -> Markup {
         td { (format!("{:.1}", trial.teardown_ms)) }
         td title=(trial.tainted.join("; ")) { @if trial.oversubscribed { "*" } @if !trial.tainted.is_empty() { "!" } }
     } }
+}
+
+/// The same memory in three views: what the index counts, what its allocator handed out, what the kernel made resident.
+fn memory(trials: &[Trial]) -> Markup {
+    html! { details {
+        summary { "memory, by the ledger of the index, its allocator and the kernel" }
+        div.scroll tabindex="0" { table {
+            thead { tr {
+                th { "strategy" } th { "threads" } th { "ledger MB" } th { "allocated MB" } th { "resident MB" } th { "in huge pages" }
+                th { "peak resident" } th { "resident after teardown" }
+            } }
+            tbody { @for trial in trials {
+                @let (before, after) = (trial.process_before, trial.process_after);
+                @let with = trial.memory.process.unwrap_or_default();
+                tr {
+                    td { (named(&trial.strategy)) } td { (trial.threads) }
+                    td { (format!("{:.2}", trial.memory.total_bytes as f64 / 1e6)) }
+                    td { (grown(before.allocated_bytes, with.allocated_bytes)) }
+                    td { (grown(before.rss_bytes, with.rss_bytes)) }
+                    td { (grown(before.huge_bytes, with.huge_bytes)) }
+                    td { (grown(before.rss_bytes, trial.rss_series.iter().map(|(_, bytes)| *bytes).max())) }
+                    td { (grown(before.rss_bytes, after.rss_bytes)) }
+                }
+            } }
+        } }
+        p.faint {
+            "All but the ledger: by how much the process was larger than before the index was made, with what the harness notes of each point. "
+            "The peak is of the window, in which threads have their work space and log what they do."
+        }
+    } }
+}
+
+/// `+12.34`, in MB.
+fn grown(before: Option<u64>, after: Option<u64>) -> String {
+    match before.zip(after) {
+        Some((before, after)) => format!("{:+.2}", (after as f64 - before as f64) / 1e6),
+        None => "–".into(),
+    }
 }
 
 /// What was done to atomics and locks, place by place.

@@ -40,7 +40,7 @@ const FIGURES: [(&str, &str, &str); 4] = [
 /// # Errors
 /// None is expected: everything is made in memory.
 pub(super) fn page(document: &Document, churned: Option<&crate::churn::Document>) -> anyhow::Result<String> {
-    let garbage = churned.map(plot::garbage).transpose()?.unwrap_or_default();
+    let over_time = churned.map(plot::over_time).transpose()?.unwrap_or_default();
     let (summary, drawn) = (Summary::of(document), figures(document)?);
     let data = &document.run.dataset;
     let title = format!("{}: {} x {}, {}", data.name, grouped(data.base_count as f64), data.dim, data.metric);
@@ -79,7 +79,7 @@ pub(super) fn page(document: &Document, churned: Option<&crate::churn::Document>
                     @for (prefix, name, what) in FIGURES { (drawings(prefix, name, what, &drawn)) }
                     section id="laws" { h2 { "Scaling laws" } (laws::section(&summary)) }
                     @if let Some(churned) = churned {
-                        section id="churn" { h2 { "While points come and go" } (churn::section(churned, &garbage)) }
+                        section id="churn" { h2 { "While points come and go" } (churn::section(churned, &over_time)) }
                     }
                     section id="strategies" { h2 { "Strategies by workload" } (compare::heat_map(&summary)) }
                     section id="contention" { h2 { "Contention" } (tables::contention(document)) }
