@@ -15,6 +15,7 @@ pub mod distance;
 pub mod error;
 pub mod graph;
 pub mod hnsw;
+mod huge;
 mod mix;
 #[doc(hidden)]
 pub mod planted;

@@ -25,6 +25,7 @@
 //! # Memory
 //! Whole segments, and the spine. Everything is freed when the array is dropped.
 
+use crate::huge::{self, HUGE_PAGE};
 use crate::sync::{AtomicPtr, Ordering};
 use core::alloc::Layout;
 use core::marker::PhantomData;
@@ -32,8 +33,6 @@ use core::marker::PhantomData;
 /// Segments of one size before the size doubles.
 pub const OCTAVE: usize = 1 << OCTAVE_BITS;
 const OCTAVE_BITS: u32 = 5;
-/// Segments of this size and above are aligned to it, and the kernel is asked to back them by huge pages.
-const HUGE_PAGE: usize = 2 << 20;
 /// The first segments have at least this many bytes.
 const MIN_SEGMENT_BYTES: usize = if cfg!(hnsw_loom) { 1 } else { 16 << 10 };
 
@@ -229,7 +228,7 @@ impl<T> Segments<T> {
         if new.is_null() {
             std::alloc::handle_alloc_error(layout);
         }
-        advise_huge(new.cast(), layout.size());
+        huge::advise(new.cast(), layout.size());
         for i in 0..rows * self.stride {
             // SAFETY: inside the allocation, which no one else knows yet.
             unsafe { new.add(i).write((self.init)()) };
@@ -298,17 +297,6 @@ impl<T> Drop for Segments<T> {
             }
         }
     }
-}
-
-/// Asks for huge pages, where the allocation is large enough and the system has them.
-fn advise_huge(at: *mut u8, bytes: usize) {
-    #[cfg(all(target_os = "linux", not(hnsw_loom)))]
-    if bytes >= HUGE_PAGE {
-        // SAFETY: the range was just allocated; the advice changes no content. A refusal is no error: it is a hint.
-        unsafe { libc::madvise(at.cast(), bytes & !(HUGE_PAGE - 1), libc::MADV_HUGEPAGE) };
-    }
-    #[cfg(not(all(target_os = "linux", not(hnsw_loom))))]
-    let _ = (at, bytes);
 }
 
 #[cfg(all(test, not(hnsw_loom)))]

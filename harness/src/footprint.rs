@@ -146,11 +146,8 @@ mod tests {
         fs::write(root.path().join("proc/self/status"), "VmHWM:\t 900 kB\nVmRSS:\t 800 kB\n")
             .expect("a file");
         let read = Footprint::of(&Tree::at(root.path()));
-        let expected = Footprint {
-            rss_bytes: Some(800 << 10),
-            peak_rss_bytes: Some(900 << 10),
-            ..Footprint::default()
-        };
+        let expected =
+            Footprint { rss_bytes: Some(800 << 10), peak_rss_bytes: Some(900 << 10), ..Footprint::default() };
         assert_eq!(read, expected);
         assert_eq!(
             Footprint::of(&Tree::at(root.path().join("proc"))),

@@ -101,7 +101,9 @@ fn print_growth(strategies: &[Strategy], out: &mut dyn Write) -> io::Result<()> 
         match (known.is_empty(), off.is_empty()) {
             (true, _) => {}
             (false, true) => writeln!(out, "{what} grew by the same, within {GROWTH_TOLERANCE_PERCENT} %.")?,
-            (false, false) => writeln!(out, "{what} grew by more or less than reported: {}.", off.join(", "))?,
+            (false, false) => {
+                writeln!(out, "{what} grew by more or less than reported: {}.", off.join(", "))?
+            }
         }
     }
     Ok(())

@@ -32,8 +32,8 @@ use rayon::prelude::*;
 use crate::data::{self, CodedBase};
 use crate::footprint::Footprint;
 use crate::machine::{Machine, MemoryInForce, Noise, build_info};
-use crate::sweep::Outcome;
 use crate::record::Memory;
+use crate::sweep::Outcome;
 use crate::{output, progress};
 use args::Planned;
 use history::{Search, Target};
@@ -118,7 +118,8 @@ fn measure(
             break;
         }
         let judged = judge(&happened, &shape, &base, args.sample);
-        let of = Of { strategy: subject.name, workload: name, points: *points, threads, oversubscribed, before };
+        let of =
+            Of { strategy: subject.name, workload: name, points: *points, threads, oversubscribed, before };
         trials.push(told(&of, store, happened, judged, tainted));
     }
     let placement = pin.seats(&machine, plan.threads.last().copied().unwrap_or(1));

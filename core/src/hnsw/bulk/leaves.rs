@@ -5,10 +5,13 @@
 //! in the same way, each point going to one part. (A relative of HCNNG; Munoz et al., "Hierarchical
 //! Clustering-Based Graphs for Large Scale Approximate Nearest Neighbor Search", 2019.)
 
-use super::codes::Codes;
-use crate::distance::tile::TileScratch;
+use super::codes::{Codes, Work};
+use super::spare::Spare;
+use crate::distance::tile::Panels;
+use crate::huge;
 use crate::mix::mix;
 use core::ops::ControlFlow;
+use rayon::iter::repeat_n;
 use rayon::prelude::*;
 
 /// Groups that each point joins.
@@ -36,6 +39,7 @@ pub(super) fn point(slot: Slot) -> u32 {
 pub(super) fn leaves(
     codes: &Codes<'_>,
     seed: u64,
+    spare: &Spare<Work>,
     tick: impl Fn(usize) -> ControlFlow<()> + Sync,
 ) -> ControlFlow<(), Vec<Vec<Slot>>> {
     let count = codes.len();
@@ -44,64 +48,77 @@ pub(super) fn leaves(
         return ControlFlow::Continue(vec![(0..count).map(|point| (point * FAN) as Slot).collect()]);
     }
     let leaders = choose(count, (count * FAN).div_ceil(MEAN).min(MOST_LEADERS), seed);
-    let mut panels = codes.panels();
+    let mut panels = Panels::new(codes.dim());
     codes.columns(leaders.iter().map(|leader| *leader as u32), &mut panels);
-    let mut nearest = vec![0u32; count * FAN];
-    nearest.par_chunks_mut(GRAIN * FAN).enumerate().try_for_each_init(
-        || (TileScratch::default(), Vec::new()),
-        |(scratch, rows), (chunk, nearest)| {
-            let points = nearest.len() / FAN;
-            let first = (chunk * GRAIN) as u32;
-            codes.rows((0..points as u32).map(|i| first + i), rows);
-            codes.tiles().nearest(rows, &panels, FAN, None, scratch, |row, found| {
-                nearest[row * FAN..][..FAN].copy_from_slice(found);
-            });
-            tick(points)
-        },
-    )?;
+    let nearest = assign::<FAN>(codes, count, &|i| i as u32, &panels, spare, &tick)?;
     let mut groups: Vec<Vec<Slot>> = vec![Vec::new(); leaders.len()];
-    for (point, nearest) in nearest.chunks_exact(FAN).enumerate() {
+    for (point, nearest) in nearest.iter().enumerate() {
         for (i, leader) in nearest.iter().enumerate() {
             groups[*leader as usize].push((point * FAN + i) as Slot);
         }
     }
-    let small = groups.into_par_iter().enumerate().map(|(i, group)| {
-        let mut parts = Vec::new();
-        split(codes, group, seed ^ mix(i as u64), 0, &mut parts);
-        parts
-    });
-    ControlFlow::Continue(small.flatten_iter().collect())
+    let small = groups
+        .into_par_iter()
+        .enumerate()
+        .flat_map(|(i, group)| split(codes, group, seed ^ mix(i as u64), 0, spare));
+    ControlFlow::Continue(small.collect())
 }
 
-/// Splits a group until no part is too large.
-fn split(codes: &Codes<'_>, group: Vec<Slot>, seed: u64, splits: usize, parts: &mut Vec<Vec<Slot>>) {
+/// For each of `count` points, which `point` gives the numbers of, the `K` nearest of the leaders in `panels`.
+fn assign<const K: usize>(
+    codes: &Codes<'_>,
+    count: usize,
+    point: &(dyn Fn(usize) -> u32 + Sync),
+    panels: &Panels,
+    spare: &Spare<Work>,
+    tick: impl Fn(usize) -> ControlFlow<()> + Sync,
+) -> ControlFlow<(), Vec<[u32; K]>> {
+    let mut nearest = huge::collect(repeat_n([0; K], count));
+    nearest.par_chunks_mut(GRAIN).enumerate().try_for_each(|(chunk, nearest)| {
+        spare.with(|Work { tile, rows, .. }| {
+            let first = chunk * GRAIN;
+            codes.rows((0..nearest.len()).map(|i| point(first + i)), rows);
+            codes.tiles().nearest(rows, panels, K, None, tile, |row, found| {
+                nearest[row].copy_from_slice(found);
+            });
+        });
+        tick(nearest.len())
+    })?;
+    ControlFlow::Continue(nearest)
+}
+
+/// The parts of a group, none of which is too large.
+fn split(
+    codes: &Codes<'_>,
+    group: Vec<Slot>,
+    seed: u64,
+    splits: usize,
+    spare: &Spare<Work>,
+) -> Vec<Vec<Slot>> {
     if group.len() <= MOST {
-        parts.push(group);
-        return;
+        return vec![group];
     }
     if splits == SPLITS {
-        parts.extend(group.chunks(MOST).map(<[Slot]>::to_vec));
-        return;
+        return group.chunks(MOST).map(<[Slot]>::to_vec).collect();
     }
     let leaders = choose(group.len(), group.len().div_ceil(MEAN), seed);
-    let (mut panels, mut rows) = (codes.panels(), Vec::new());
-    let points = group.iter().map(|slot| point(*slot));
-    if codes.tell(points.clone()) {
-        codes.columns(leaders.iter().map(|leader| point(group[*leader])), &mut panels);
-        codes.rows(points, &mut rows);
-    } else {
-        let vectors = codes.gather(points);
-        let local = codes.local(&vectors);
-        local.columns(leaders.iter().map(|leader| *leader as u32), &mut panels);
-        local.rows(0..group.len() as u32, &mut rows);
-    }
-    let mut halves = vec![Vec::new(); leaders.len()];
-    codes.tiles().nearest(&rows, &panels, 1, None, &mut TileScratch::default(), |row, found| {
-        halves[found[0] as usize].push(group[row]);
+    let points: Vec<u32> = group.iter().map(|slot| point(*slot)).collect();
+    let nearest = spare.with(|work| {
+        codes.for_group(&points, work, |codes, number, work| {
+            codes.columns(leaders.iter().map(|leader| number(*leader)), &mut work.panels);
+            assign::<1>(codes, points.len(), number, &work.panels, spare, |_| ControlFlow::Continue(()))
+        })
     });
-    for (i, half) in halves.into_iter().enumerate() {
-        split(codes, half, seed ^ mix(i as u64 + 1), splits + 1, parts);
+    let mut parts = vec![Vec::new(); leaders.len()];
+    for (slot, nearest) in group.iter().zip(nearest.continue_value().unwrap_or_default()) {
+        parts[nearest[0] as usize].push(*slot);
     }
+    drop((group, points));
+    let smaller = parts
+        .into_par_iter()
+        .enumerate()
+        .flat_map(|(i, part)| split(codes, part, seed ^ mix(i as u64 + 1), splits + 1, spare));
+    smaller.collect()
 }
 
 /// `wanted` different numbers below `count`, in order; all of them if there are no more.

@@ -28,6 +28,7 @@
 mod codes;
 mod diverse;
 mod leaves;
+mod spare;
 mod tree;
 
 use super::insert::Unfinished;
@@ -37,16 +38,19 @@ use super::search::Searcher;
 use super::select::LinkKind;
 use super::{Index, IndexConfig, batch::Tally};
 use crate::distance::Metric;
-use crate::distance::tile::{TileScratch, Tiles};
+use crate::distance::tile::Tiles;
 use crate::error::BatchError;
 use crate::graph::{At, Edit, Graph, Link, NodeId, Verdict};
+use crate::huge;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::vectors::{Codec, Vectors};
-use codes::Codes;
+use codes::{Codes, Work};
 use core::ops::ControlFlow;
 use diverse::Diverse;
 use leaves::{FAN, Slot, leaves, point};
+use rayon::iter::repeat_n;
 use rayon::prelude::*;
+use spare::Spare;
 use tree::{Forest, Lists};
 
 /// Fewer rows are inserted one after another: there is nothing to gain.
@@ -136,8 +140,10 @@ impl<C: Codec> Plan<'_, C> {
         });
         let (order, mut lists) = {
             let codes = Codes::new(rows, dim, metric, Tiles::new());
-            let groups = leaves(&codes, seed, tick)?;
-            let candidates = compare(&codes, &groups, tick)?;
+            let spare = Work::spare(dim);
+            let groups = leaves(&codes, seed, &spare, tick)?;
+            let candidates = compare(&codes, &groups, &spare, tick)?;
+            drop(spare);
             let order = Order::of(&groups, count);
             drop(groups);
             let chosen = self.choose(&codes, &order, &candidates, tick)?;
@@ -160,7 +166,8 @@ impl<C: Codec> Plan<'_, C> {
     ) -> ControlFlow<(), Chosen> {
         let (count, cap) = (order.points.len(), self.cap);
         let nothing = Candidate::new(0.0, self.first);
-        let mut chosen = Chosen { cap, lens: vec![0; count], slots: vec![nothing; count * cap] };
+        let slots = huge::collect(repeat_n(nothing, count * cap));
+        let mut chosen = Chosen { cap, lens: vec![0; count], slots };
         let chunks = chosen.slots.par_chunks_mut(GRAIN * cap).zip(chosen.lens.par_chunks_mut(GRAIN));
         chunks.zip(order.points.par_chunks(GRAIN)).try_for_each_init(
             Chooser::default,
@@ -254,7 +261,8 @@ impl<C: Codec> Plan<'_, C> {
         let (count, cap) = (order.points.len(), self.cap);
         let point = |node: NodeId| node.get() - self.first.get();
         let incoming = Incoming::of(self.first, order, chosen);
-        let mut lists = Lists { cap, lens: vec![0; count], slots: vec![Link::NIL; count * cap] };
+        let slots = huge::collect(repeat_n(Link::NIL, count * cap));
+        let mut lists = Lists { cap, lens: vec![0; count], slots };
         let chunks = lists.slots.par_chunks_mut(GRAIN * cap).zip(lists.lens.par_chunks_mut(GRAIN));
         let work = || (Chooser::default(), Vec::new(), vec![Candidate::new(0.0, self.first); cap]);
         chunks.enumerate().try_for_each_init(work, |(chooser, all, kept), (chunk, (slots, lens))| {
@@ -431,34 +439,32 @@ impl<G: Graph, C: Codec> Index<G, C> {
 }
 
 /// Step 3: the candidates of each point, [`NEAR`] for each of its slots.
-fn compare(codes: &Codes<'_>, groups: &[Vec<Slot>], tick: Tick<'_>) -> ControlFlow<(), Vec<AtomicU32>> {
+fn compare(
+    codes: &Codes<'_>,
+    groups: &[Vec<Slot>],
+    spare: &Spare<Work>,
+    tick: Tick<'_>,
+) -> ControlFlow<(), Vec<AtomicU32>> {
     let size = codes.len() * FAN * NEAR;
-    let candidates: Vec<AtomicU32> = (0..size).into_par_iter().map(|_| AtomicU32::new(NONE)).collect();
-    groups.par_iter().with_max_len(1).try_for_each_init(
-        || (TileScratch::default(), codes.panels(), Vec::new()),
-        |(scratch, panels, rows), group| {
-            let points = group.iter().map(|slot| point(*slot));
-            if codes.tell(points.clone()) {
-                codes.columns(points.clone(), panels);
-                codes.rows(points, rows);
-            } else {
-                // A group of a small part of the whole, where global codes are all alike.
-                let vectors = codes.gather(points);
-                let local = codes.local(&vectors);
-                local.columns(0..group.len() as u32, panels);
-                local.rows(0..group.len() as u32, rows);
-            }
-            codes.tiles().nearest(rows, panels, NEAR, Some(0), scratch, |row, found| {
+    let candidates = huge::collect((0..size).into_par_iter().map(|_| AtomicU32::new(NONE)));
+    groups.par_iter().with_max_len(1).try_for_each(|group| {
+        let points: Vec<u32> = group.iter().map(|slot| point(*slot)).collect();
+        let nearest = |codes: &Codes<'_>, number: &(dyn Fn(usize) -> u32 + Sync), work: &mut Work| {
+            let Work { tile, panels, rows, .. } = work;
+            codes.columns((0..points.len()).map(number), panels);
+            codes.rows((0..points.len()).map(number), rows);
+            codes.tiles().nearest(rows, panels, NEAR, Some(0), tile, |row, found| {
                 let slots = &candidates[group[row] as usize * NEAR..][..found.len()];
                 for (slot, column) in slots.iter().zip(found) {
                     // Relaxed [bulk-candidate]: no one else writes this one, and the pool's join orders it before readers.
-                    slot.store(point(group[*column as usize]), Ordering::Relaxed);
+                    slot.store(points[*column as usize], Ordering::Relaxed);
                 }
             });
-            // Once for each point, in whatever group its first slot is.
-            tick(group.iter().filter(|slot| is_first(**slot)).count())
-        },
-    )?;
+        };
+        spare.with(|work| codes.for_group(&points, work, nearest));
+        // Once for each point, in whatever group its first slot is.
+        tick(group.iter().filter(|slot| is_first(**slot)).count())
+    })?;
     ControlFlow::Continue(candidates)
 }
 
@@ -490,7 +496,7 @@ impl Incoming {
             end += count;
         }
         starts.push(end);
-        let links: Vec<AtomicU64> = (0..end).into_par_iter().map(|_| AtomicU64::new(0)).collect();
+        let links = huge::collect((0..end as usize).into_par_iter().map(|_| AtomicU64::new(0)));
         chosen.lists().zip(&order.points).with_min_len(GRAIN).for_each(|(list, point)| {
             let source = NodeId::new(first.get() + point);
             for link in list {

@@ -8,6 +8,10 @@
 //! list leads to, each point that no other list leads to becomes the child of some descendant that has room: a leaf of the
 //! tree has one anchor, so going down ends. So all that links lead to from the points of a tree is in that tree, or in one
 //! before it.
+//!
+//! In high dimensions some points are near to none, though others are near to them: no list leads to them. So points that are left
+//! become children of what their own lists lead to in the tree that is growing, where there is room. In that tree alone: the
+//! points that they lead to in turn may lead to others of it, and no list may lead to a later tree.
 
 use crate::graph::{Link, NodeId};
 use crate::mix::mix;
@@ -62,6 +66,8 @@ struct Growth<'a> {
     anchors: Vec<u16>,
     limit: u16,
     queue: Vec<u32>,
+    /// Links of the points that no list of the first tree leads to, as target and source, in order.
+    back: Vec<(u32, u32)>,
 }
 
 /// Makes anchors, at most `limit` in each list but at most `root_limit` in that of `root`, the root of the first tree. Other
@@ -75,14 +81,16 @@ pub(super) fn grow(lists: &mut Lists, root: u32, limit: usize, root_limit: usize
         anchors: vec![0; count],
         limit: limit as u16,
         queue: Vec::with_capacity(count),
+        back: Vec::new(),
     };
     growth.anchors[root as usize] = (limit - root_limit) as u16;
     let mut roots = vec![root];
-    growth.grow(root, 0);
+    growth.plant(root, 0);
+    growth.look_back();
     for next in 0..count as u32 {
         if growth.trees[next as usize] == NONE {
             growth.anchors[next as usize] = 1;
-            growth.grow(next, roots.len() as u32);
+            growth.plant(next, roots.len() as u32);
             roots.push(next);
         }
     }
@@ -90,11 +98,42 @@ pub(super) fn grow(lists: &mut Lists, root: u32, limit: usize, root_limit: usize
 }
 
 impl Growth<'_> {
-    /// Grows one tree as far as links lead.
-    fn grow(&mut self, root: u32, tree: u32) {
+    /// Grows a tree.
+    fn plant(&mut self, root: u32, tree: u32) {
         self.trees[root as usize] = tree;
         self.queue.clear();
         self.queue.push(root);
+        self.spread(tree);
+    }
+
+    /// Grows the first tree by the points whose lists lead to it.
+    fn look_back(&mut self) {
+        let all = 0..self.trees.len() as u32;
+        let rest: Vec<u32> = all.filter(|point| self.trees[*point as usize] == NONE).collect();
+        self.queue.clear();
+        for child in rest {
+            for i in 0..self.lists.of(child).len() {
+                // The nearest first.
+                let parent = self.lists.of(child)[i].node().get();
+                self.back.push((parent, child));
+                if self.trees[parent as usize] == 0 {
+                    self.take_in(parent, child, 0);
+                }
+            }
+        }
+        self.back.sort_unstable();
+        self.spread(0);
+    }
+
+    /// Makes a point that is left the child of one that its list leads to, if there is room.
+    fn take_in(&mut self, parent: u32, child: u32, tree: u32) {
+        if self.trees[child as usize] == NONE && self.anchors[parent as usize] < self.limit {
+            self.attach(parent, child, tree);
+        }
+    }
+
+    /// Grows one tree as far as links lead from the points of the queue, forth and, as far as there is room, back.
+    fn spread(&mut self, tree: u32) {
         // Points that a full list leads to, with that list.
         let mut refused: Vec<(u32, u32)> = Vec::new();
         let (mut next, mut appealed) = (0, 0);
@@ -112,6 +151,9 @@ impl Growth<'_> {
                         false => refused.push((parent, child)),
                     }
                 }
+                let from = self.back.partition_point(|(to, _)| *to < parent);
+                let until = self.back.partition_point(|(to, _)| *to <= parent);
+                (from..until).for_each(|i| self.take_in(parent, self.back[i].1, tree));
             }
             let Some(&(mut parent, child)) = refused.get(appealed) else { return };
             appealed += 1;
