@@ -16,8 +16,17 @@ use rayon::prelude::*;
 
 /// Groups that each point joins.
 pub(super) const FAN: usize = 10;
-/// The most leaders: finding the nearest takes time in proportion. Beyond, groups are larger at first, and are split.
+/// The most leaders. Beyond, groups are larger at first, and are split.
 const MOST_LEADERS: usize = 8192;
+/// The most leaders that all points are compared with. If there are more, a point is compared with [`AROUND`] of them: those that are
+/// nearest to the nearest of its [`GUIDES`].
+const ALL: usize = 4096;
+/// Leaders, of all, that tell where a point is.
+const GUIDES: usize = 512;
+/// Leaders that a point is compared with, of those around its guide.
+const AROUND: usize = 2048;
+/// The most points of one guide that one thread assigns at a time.
+const PORTION: usize = 4096;
 /// Points of a group on average.
 const MEAN: usize = 512;
 /// The most points of a group.
@@ -48,13 +57,20 @@ pub(super) fn leaves(
         return ControlFlow::Continue(vec![(0..count).map(|point| (point * FAN) as Slot).collect()]);
     }
     let leaders = choose(count, (count * FAN).div_ceil(MEAN).min(MOST_LEADERS), seed);
-    let mut panels = Panels::new(codes.dim());
-    codes.columns(leaders.iter().map(|leader| *leader as u32), &mut panels);
-    let nearest = assign::<FAN>(codes, count, &|i| i as u32, &panels, spare, &tick)?;
+    let leaders: Vec<u32> = leaders.into_iter().map(|leader| leader as u32).collect();
     let mut groups: Vec<Vec<Slot>> = vec![Vec::new(); leaders.len()];
-    for (point, nearest) in nearest.iter().enumerate() {
-        for (i, leader) in nearest.iter().enumerate() {
-            groups[*leader as usize].push((point * FAN + i) as Slot);
+    let mut join = |point: u32, nearest: &[u32; FAN]| {
+        for (slot, leader) in (point * FAN as u32..).zip(nearest) {
+            groups[*leader as usize].push(slot);
+        }
+    };
+    if leaders.len() <= ALL {
+        let nearest = assign(codes, count, &|i| i as u32, &leaders, spare, &tick)?;
+        (0..).zip(&nearest).for_each(|(point, nearest)| join(point, nearest));
+    } else {
+        let portions = assign_guided(codes, &leaders, spare, &tick)?;
+        for Portion { points, nearest, .. } in &portions {
+            points.iter().zip(nearest).for_each(|(point, nearest)| join(*point, nearest));
         }
     }
     let small = groups
@@ -64,21 +80,67 @@ pub(super) fn leaves(
     ControlFlow::Continue(small.collect())
 }
 
-/// For each of `count` points, which `point` gives the numbers of, the `K` nearest of the leaders in `panels`.
+/// Points with the same guide, and for each of them the nearest leaders.
+struct Portion {
+    guide: u32,
+    points: Vec<u32>,
+    nearest: Vec<[u32; FAN]>,
+}
+
+/// For each point the nearest of the leaders around its guide. Few of these are not the nearest of all.
+fn assign_guided(
+    codes: &Codes<'_>,
+    leaders: &[u32],
+    spare: &Spare<Work>,
+    tick: impl Fn(usize) -> ControlFlow<()> + Sync,
+) -> ControlFlow<(), Vec<Portion>> {
+    let guides: Vec<u32> = choose(leaders.len(), GUIDES, 0).into_iter().map(|i| leaders[i]).collect();
+    let own = assign::<1>(codes, codes.len(), &|i| i as u32, &guides, spare, |_| ControlFlow::Continue(()))?;
+    let mut guided: Vec<Vec<u32>> = vec![Vec::new(); guides.len()];
+    (0..).zip(&own).for_each(|(point, [guide])| guided[*guide as usize].push(point));
+    let cut = |(guide, points): (usize, Vec<u32>)| {
+        let portions = points.chunks(PORTION).map(<[u32]>::to_vec);
+        let portion = |points| Portion { guide: guides[guide], points, nearest: Vec::new() };
+        portions.map(portion).collect::<Vec<_>>()
+    };
+    let mut portions: Vec<Portion> = guided.into_iter().enumerate().flat_map(cut).collect();
+    portions.par_iter_mut().with_max_len(1).try_for_each(|Portion { guide, points, nearest }| {
+        let mut squares = Vec::new();
+        codes.squares(*guide, leaders.iter().copied(), &mut squares);
+        let mut around: Vec<u32> = (0..leaders.len() as u32).collect();
+        around.select_nth_unstable_by_key(AROUND, |i| (squares[*i as usize], *i));
+        around.truncate(AROUND);
+        around.sort_unstable();
+        spare.with(|Work { tile, rows, panels, .. }| {
+            codes.columns(around.iter().map(|i| leaders[*i as usize]), panels);
+            codes.rows(points.iter().copied(), rows);
+            nearest.reserve(points.len());
+            codes.tiles().nearest(rows, panels, FAN, None, tile, |_, found| {
+                nearest.push(std::array::from_fn(|i| around[found[i] as usize]));
+            });
+        });
+        tick(points.len())
+    })?;
+    ControlFlow::Continue(portions)
+}
+
+/// For each of `count` points, which `point` gives the numbers of, the places of the `K` nearest leaders in their list.
 fn assign<const K: usize>(
     codes: &Codes<'_>,
     count: usize,
     point: &(dyn Fn(usize) -> u32 + Sync),
-    panels: &Panels,
+    leaders: &[u32],
     spare: &Spare<Work>,
     tick: impl Fn(usize) -> ControlFlow<()> + Sync,
 ) -> ControlFlow<(), Vec<[u32; K]>> {
+    let mut panels = Panels::new(codes.dim());
+    codes.columns(leaders.iter().copied(), &mut panels);
     let mut nearest = huge::collect(repeat_n([0; K], count));
     nearest.par_chunks_mut(GRAIN).enumerate().try_for_each(|(chunk, nearest)| {
         spare.with(|Work { tile, rows, .. }| {
             let first = chunk * GRAIN;
             codes.rows((0..nearest.len()).map(|i| point(first + i)), rows);
-            codes.tiles().nearest(rows, panels, K, None, tile, |row, found| {
+            codes.tiles().nearest(rows, &panels, K, None, tile, |row, found| {
                 nearest[row].copy_from_slice(found);
             });
         });
@@ -104,9 +166,9 @@ fn split(
     let leaders = choose(group.len(), group.len().div_ceil(MEAN), seed);
     let points: Vec<u32> = group.iter().map(|slot| point(*slot)).collect();
     let nearest = spare.with(|work| {
-        codes.for_group(&points, work, |codes, number, work| {
-            codes.columns(leaders.iter().map(|leader| number(*leader)), &mut work.panels);
-            assign::<1>(codes, points.len(), number, &work.panels, spare, |_| ControlFlow::Continue(()))
+        codes.for_group(&points, work, |codes, number, _| {
+            let leaders: Vec<u32> = leaders.iter().map(|leader| number(*leader)).collect();
+            assign::<1>(codes, points.len(), number, &leaders, spare, |_| ControlFlow::Continue(()))
         })
     });
     let mut parts = vec![Vec::new(); leaders.len()];
