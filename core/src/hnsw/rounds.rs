@@ -52,7 +52,7 @@ const MAX_ROUND: usize = 8192;
 const GRAIN: usize = 32;
 /// The most candidates kept while a node that is on level 0 already is linked on the levels above: these lead searches to
 /// the right part of level 0, and fewer candidates do for that.
-const RAISE_EF: usize = 64;
+const RAISE_EF: usize = 32;
 
 /// A node of a round, with the neighbours that it chose, by level from the lowest of the round on.
 struct Planned {
