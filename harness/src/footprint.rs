@@ -9,7 +9,6 @@ use crate::machine::Tree;
 
 /// The process at one moment. A figure that the system does not give is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Footprint {
     /// Handed out by the allocator and not taken back, with headers and rounding. Blocks that glibc keeps ready for the thread that
     /// freed them are among these.
