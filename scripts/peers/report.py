@@ -96,6 +96,7 @@ def plural(threads):
 
 def floors(results):
     rows = []
+    configs = results.document["settings"].get("configs") or list(table.LAB)
     for floor in table.FLOORS:
         for dataset in results.datasets:
             if floor["on"] is not None and dataset not in floor["on"]:
@@ -104,6 +105,9 @@ def floors(results):
                 for peer in floor["peers"]:
                     what = f"{floor['what']}, {floor['measure']}" if floor["what"] == "seed workload" else floor["what"]
                     best = results.floor(floor, dataset, threads, peer)
+                    # A run that was for something else owes nothing.
+                    if best is None and floor["ours"][0] not in configs:
+                        continue
                     reached, by = (times(best[1]), name(best[0])) if best else (NOTHING, NOTHING)
                     rows.append([what, dataset, threads, peer, f"{floor['floor']:.1f}x", reached, by, met(best, floor["floor"])])
     rows += mixed_floors(results) if results.asked("mixed") else []

@@ -61,6 +61,8 @@ class Tables(unittest.TestCase):
     def test_a_floor_that_nothing_was_measured_for_is_not_forgotten(self):
         text = report.tables([self.document])
         self.assertIn("| bulk build | set | 1 | hnswlib | 10.0x | – | – | not measured |", text)
+        other = {**self.document, "settings": {**self.document["settings"], "configs": ["f32"]}}
+        self.assertNotIn("| bulk build |", report.tables([other]), "a run without bulk builds owes none")
         who = ("f32", "slots")
         self.assertEqual(report.met((who, Spread(2.0, 2.0, 2.0, 1, True)), 3.0), "not known")
         self.assertEqual(report.met((who, Spread(2.0, 2.0, 2.0, 1)), 3.0), "**no**")
