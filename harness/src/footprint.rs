@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::machine::Tree;
+use crate::machine::{Tree, kilobytes};
 
 /// The process at one moment. A figure that the system does not give is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,10 +46,8 @@ impl Footprint {
     /// What the kernel says in this tree, without the allocator.
     fn of(tree: &Tree) -> Footprint {
         let rollup = tree.text("proc/self/smaps_rollup").unwrap_or_default();
-        let mapped = |key: &str| {
-            let value = rollup.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
-            value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-        };
+        // One reading: each walks the page tables.
+        let mapped = |key: &str| kilobytes(&rollup, key);
         Footprint {
             rss_bytes: mapped("Rss").or_else(|| resident(tree)),
             peak_rss_bytes: tree.kilobytes("proc/self/status", "VmHWM"),

@@ -30,6 +30,7 @@ pub use place::PlaceArgs;
 pub use placement::{Placement, Seat};
 pub use topology::{Cache, Cpu};
 pub use tree::Tree;
+pub(crate) use tree::kilobytes;
 
 /// The facts about a machine that a result document records. `None` is "not visible from here".
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -43,16 +43,12 @@ impl Tree {
 
     /// The value of the first line `key: value`.
     pub fn field(&self, path: &str, key: &str) -> Option<String> {
-        self.text(path)?.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            (name.trim() == key).then(|| value.trim().to_owned())
-        })
+        field(&self.text(path)?, key).map(str::to_owned)
     }
 
     /// The value of the first line `key: value kB`, in bytes.
     pub fn kilobytes(&self, path: &str, key: &str) -> Option<u64> {
-        let value = self.field(path, key)?;
-        value.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+        kilobytes(&self.text(path)?, key)
     }
 
     /// The names `prefix<number>` in a folder, as their numbers in ascending order.
@@ -64,6 +60,19 @@ impl Tree {
         numbers.sort_unstable();
         numbers
     }
+}
+
+/// The value of the first line `key: value` of a text.
+fn field<'t>(text: &'t str, key: &str) -> Option<&'t str> {
+    text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        (name.trim() == key).then(|| value.trim())
+    })
+}
+
+/// The value of the first line `key: value kB` of a text, in bytes.
+pub fn kilobytes(text: &str, key: &str) -> Option<u64> {
+    field(text, key)?.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// Parses the kernel's form of a set of CPUs, `0-3,8,10-11`, into ascending numbers.

@@ -10,6 +10,7 @@ use super::spare::Spare;
 use crate::distance::tile::Panels;
 use crate::huge;
 use crate::mix::mix;
+use core::convert::Infallible;
 use core::ops::ControlFlow;
 use rayon::iter::repeat_n;
 use rayon::prelude::*;
@@ -95,7 +96,10 @@ fn assign_guided(
     tick: impl Fn(usize) -> ControlFlow<()> + Sync,
 ) -> ControlFlow<(), Vec<Portion>> {
     let guides: Vec<u32> = choose(leaders.len(), GUIDES, 0).into_iter().map(|i| leaders[i]).collect();
-    let own = assign::<1>(codes, codes.len(), &|i| i as u32, &guides, spare, |_| ControlFlow::Continue(()))?;
+    let ControlFlow::Continue(own) =
+        assign::<1, Infallible>(codes, codes.len(), &|i| i as u32, &guides, spare, |_| {
+            ControlFlow::Continue(())
+        });
     let mut guided: Vec<Vec<u32>> = vec![Vec::new(); guides.len()];
     (0..).zip(&own).for_each(|(point, [guide])| guided[*guide as usize].push(point));
     let cut = |(guide, points): (usize, Vec<u32>)| {
@@ -125,14 +129,14 @@ fn assign_guided(
 }
 
 /// For each of `count` points, which `point` gives the numbers of, the places of the `K` nearest leaders in their list.
-fn assign<const K: usize>(
+fn assign<const K: usize, Stop: Send>(
     codes: &Codes<'_>,
     count: usize,
     point: &(dyn Fn(usize) -> u32 + Sync),
     leaders: &[u32],
     spare: &Spare<Work>,
-    tick: impl Fn(usize) -> ControlFlow<()> + Sync,
-) -> ControlFlow<(), Vec<[u32; K]>> {
+    tick: impl Fn(usize) -> ControlFlow<Stop> + Sync,
+) -> ControlFlow<Stop, Vec<[u32; K]>> {
     let mut panels = Panels::new(codes.dim());
     codes.columns(leaders.iter().copied(), &mut panels);
     let mut nearest = huge::collect(repeat_n([0; K], count));
@@ -165,14 +169,16 @@ fn split(
     }
     let leaders = choose(group.len(), group.len().div_ceil(MEAN), seed);
     let points: Vec<u32> = group.iter().map(|slot| point(*slot)).collect();
-    let nearest = spare.with(|work| {
+    let ControlFlow::Continue(nearest) = spare.with(|work| {
         codes.for_group(&points, work, |codes, number, _| {
             let leaders: Vec<u32> = leaders.iter().map(|leader| number(*leader)).collect();
-            assign::<1>(codes, points.len(), number, &leaders, spare, |_| ControlFlow::Continue(()))
+            assign::<1, Infallible>(codes, points.len(), number, &leaders, spare, |_| {
+                ControlFlow::Continue(())
+            })
         })
     });
     let mut parts = vec![Vec::new(); leaders.len()];
-    for (slot, nearest) in group.iter().zip(nearest.continue_value().unwrap_or_default()) {
+    for (slot, nearest) in group.iter().zip(nearest) {
         parts[nearest[0] as usize].push(*slot);
     }
     drop((group, points));
@@ -193,4 +199,40 @@ fn choose(count: usize, wanted: usize, seed: u64) -> Vec<usize> {
             from + (mix(seed ^ i as u64) % (to - from) as u64) as usize
         })
         .collect()
+}
+
+#[cfg(all(test, not(hnsw_loom)))]
+mod tests {
+    use super::*;
+    use crate::distance::Metric;
+    use crate::distance::tile::Tiles;
+
+    #[test]
+    fn leaders_around_a_guide_are_nearly_always_the_nearest() {
+        const DIM: usize = 4;
+        let (count, leaders) = (20_000, AROUND as u32 * 3 / 2);
+        let component = |i: usize| (mix(i as u64) >> 40) as f32;
+        let rows: Vec<f32> = (0..count * DIM).map(component).collect();
+        let codes = Codes::new(&rows, DIM, Metric::L2, Tiles::new());
+        let spare = Work::spare(DIM);
+        let leaders: Vec<u32> = (0..leaders).map(|i| i * 6).collect();
+        let go_on = |_| ControlFlow::<()>::Continue(());
+        let all = assign::<FAN, ()>(&codes, count, &|i| i as u32, &leaders, &spare, go_on);
+        let all = all.continue_value().unwrap();
+        let portions = assign_guided(&codes, &leaders, &spare, go_on).continue_value().unwrap();
+        let (mut seen, mut agree) = (vec![false; count], 0);
+        for Portion { points, nearest, .. } in &portions {
+            assert_eq!(points.len(), nearest.len());
+            for (point, nearest) in points.iter().zip(nearest) {
+                assert!(!core::mem::replace(&mut seen[*point as usize], true), "point {point} comes twice");
+                let mut distinct = nearest.to_vec();
+                distinct.sort_unstable();
+                distinct.dedup();
+                assert_eq!(distinct.len(), FAN);
+                agree += all[*point as usize].iter().filter(|leader| nearest.contains(leader)).count();
+            }
+        }
+        assert!(seen.into_iter().all(|seen| seen), "each point is in a portion");
+        assert!(agree > count * FAN * 95 / 100, "{agree} of {}", count * FAN);
+    }
 }

@@ -2,8 +2,8 @@
 
 use crate::sync::Mutex;
 
-/// What a pool of threads would make anew for every task that may be stolen: as many as there are threads at work, each used by one
-/// task at a time, all gone at the end. The lock is held for a push or a pop.
+/// What a pool of threads would make anew for every task that may be stolen: as many as were ever in use at once, each by one
+/// task, all gone at the end. The lock is held for a push or a pop.
 pub(super) struct Spare<T> {
     make: Box<dyn Fn() -> T + Sync>,
     unused: Mutex<Vec<T>>,

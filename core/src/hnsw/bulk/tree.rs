@@ -211,6 +211,16 @@ mod tests {
         all
     }
 
+    #[test]
+    fn points_that_no_list_leads_to_join_the_first_tree_by_their_own() {
+        // 0 and 1 lead to each other, 2 to 0, 3 to 2, and 4 and 5 to each other alone.
+        let links: [u32; 6] = [1, 0, 0, 2, 5, 4];
+        let slots = links.iter().flat_map(|to| [Link::to(NodeId::new(*to)), Link::NIL, Link::NIL, Link::NIL]);
+        let mut lists = Lists { cap: 4, lens: vec![1; 6], slots: slots.collect() };
+        let forest = grow(&mut lists, 0, 3, 2);
+        assert_eq!((forest.roots, forest.trees), (vec![0, 4], vec![0, 0, 0, 0, 1, 1]));
+    }
+
     proptest! {
         #[test]
         fn anchors_lead_from_the_root_of_each_tree_to_all_of_it_and_back(
