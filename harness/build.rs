@@ -8,8 +8,17 @@ use std::path::Path;
 use std::process::Command;
 
 /// What the program is built from, relative to this package.
-const SOURCES: [&str; 7] =
-    ["../core", "../strategies", "src", "build.rs", "Cargo.toml", "../Cargo.toml", "../Cargo.lock"];
+const SOURCES: [&str; 9] = [
+    "../core",
+    "../strategies",
+    "data",
+    "erased",
+    "src",
+    "build.rs",
+    "Cargo.toml",
+    "../Cargo.toml",
+    "../Cargo.lock",
+];
 
 fn main() {
     for source in SOURCES.into_iter().filter(|source| Path::new(source).exists()) {

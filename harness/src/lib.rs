@@ -3,7 +3,7 @@
 //! This is the library behind the `hnsw-lab` binary, so that tests can reach its parts:
 //! - [`cli`]: the command line.
 //! - [`sweep`]: measures strategies over thread counts and workloads.
-//! - [`data`]: data sets: the embedded one, files, generators, exact ground truth.
+//! - [`data`]: data sets: the embedded one, files, generators, exact ground truth; a crate of its own.
 //! - [`machine`]: what this machine is, where threads run, when a trial cannot be trusted.
 //! - [`counters`]: what the CPU and the kernel count while a window runs.
 //! - [`capacity`]: how many vectors fit in how much memory.
@@ -28,7 +28,6 @@ pub mod churn;
 pub mod cli;
 pub mod compare;
 pub mod counters;
-pub mod data;
 pub mod fit;
 mod flags;
 pub mod footprint;
@@ -47,3 +46,5 @@ pub mod stats;
 pub mod summary;
 pub mod sweep;
 pub mod verify;
+
+pub use hnsw_data as data;

@@ -11,7 +11,6 @@
 //! | `prune` | 20 inserts with ef_construction 16, M = 4: nearly all lists are full, so nearly all links back prune one |
 //! | `kernel` | one query compared with 64 rows of 128 components |
 
-use gungraun::{Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 use hnsw_core::distance::codes::{Codes, Sum};
 use hnsw_core::distance::{Isa, Kernels, LANES, Metric};
 use hnsw_core::graph::Graph;
@@ -19,6 +18,7 @@ use hnsw_core::hnsw::{Index, IndexConfig, Scratch};
 use hnsw_core::vectors::{Codec, F32, Line, RaBitQ, Reranked, Sq8};
 use hnsw_strategies::{LockFree, Sequential, Slots};
 use std::hint::black_box;
+use std::process::ExitCode;
 
 const DIM: usize = 128;
 /// Rows that are in an index before anything is counted.
@@ -108,45 +108,45 @@ fn bytes_kernel() -> Hot {
     })
 }
 
-// The arguments are made before anything is counted.
-macro_rules! search_with_each {
-    ($(($name:ident, $graph:ty)),+ $(,)?) => {
-        #[library_benchmark]
-        $(#[bench::$name(args = (searches::<$graph, F32>()))])+
-        #[bench::sequential_sq8_f32(args = (searches::<Sequential, Reranked<Sq8>>()))]
-        #[bench::sequential_rabitq2_f32(args = (searches::<Sequential, Reranked<RaBitQ<2>>>()))]
-        fn search(hot: Hot) {
-            hot();
-        }
+/// What is counted, by group and name. What it needs is made when the function is called, which is not counted.
+fn table() -> Vec<(String, fn() -> Hot)> {
+    let mut table: Vec<(String, fn() -> Hot)> = vec![
+        ("search::sequential_sq8_f32".into(), searches::<Sequential, Reranked<Sq8>>),
+        ("search::sequential_rabitq2_f32".into(), searches::<Sequential, Reranked<RaBitQ<2>>>),
+        ("insert::sequential".into(), || inserts::<Sequential>(CONFIG)),
+        ("insert::slots".into(), || inserts::<Slots>(CONFIG)),
+        ("insert::lockfree".into(), || inserts::<LockFree>(CONFIG)),
+        ("prune::sequential".into(), prunes::<Sequential>),
+        ("kernel::f32".into(), f32_kernel),
+        ("kernel::bytes".into(), bytes_kernel),
+    ];
+    macro_rules! search_with_each {
+        ($(($name:ident, $graph:ty)),+ $(,)?) => {
+            $(table.push((concat!("search::", stringify!($name)).into(), searches::<$graph, F32>));)+
+        };
+    }
+    hnsw_strategies::for_each_strategy!(search_with_each);
+    table
+}
+
+/// Callgrind is told this name, and counts from its entry to its return.
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn hnsw_lab_counted(hot: Hot) {
+    hot();
+}
+
+/// Runs what is named; without a name, or with `--bench` alone as cargo gives it, says what there is.
+fn main() -> ExitCode {
+    let table = table();
+    let Some(name) = std::env::args().skip(1).find(|argument| !argument.starts_with('-')) else {
+        table.iter().for_each(|(name, _)| println!("{name}"));
+        return ExitCode::SUCCESS;
     };
+    let Some((_, make)) = table.iter().find(|(known, _)| *known == name) else {
+        eprintln!("error: nothing here is named {name}; without a name all names are listed");
+        return ExitCode::FAILURE;
+    };
+    hnsw_lab_counted(make());
+    ExitCode::SUCCESS
 }
-hnsw_strategies::for_each_strategy!(search_with_each);
-
-#[library_benchmark]
-#[bench::sequential(args = (inserts::<Sequential>(CONFIG)))]
-#[bench::slots(args = (inserts::<Slots>(CONFIG)))]
-#[bench::lockfree(args = (inserts::<LockFree>(CONFIG)))]
-fn insert(hot: Hot) {
-    hot();
-}
-
-#[library_benchmark]
-#[bench::sequential(args = (prunes::<Sequential>()))]
-fn prune(hot: Hot) {
-    hot();
-}
-
-#[library_benchmark]
-#[bench::f32(args = (f32_kernel()))]
-#[bench::bytes(args = (bytes_kernel()))]
-fn kernel(hot: Hot) {
-    hot();
-}
-
-library_benchmark_group!(name = hot, benchmarks = [search, insert, prune, kernel]);
-main!(
-    config = LibraryBenchmarkConfig::default()
-        .env(Isa::VARIABLE, Isa::Avx2.name())
-        .tool(Callgrind::with_args(["--cache-sim=no"])),
-    library_benchmark_groups = hot
-);

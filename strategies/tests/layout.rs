@@ -84,7 +84,9 @@ fn dependencies_run_one_way() {
     let expected = [
         ("hnsw-core", set(&[])),
         ("hnsw-strategies", set(&["hnsw-core"])),
-        ("hnsw-lab", set(&["hnsw-core", "hnsw-strategies"])),
+        ("hnsw-data", set(&["hnsw-core"])),
+        ("hnsw-erased", set(&["hnsw-core", "hnsw-strategies"])),
+        ("hnsw-lab", set(&["hnsw-core", "hnsw-data", "hnsw-erased", "hnsw-strategies"])),
     ];
     assert_eq!(own, BTreeMap::from(expected.map(|(name, own)| (name.to_owned(), own))));
 }

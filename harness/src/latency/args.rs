@@ -131,7 +131,7 @@ impl LatencyArgs {
         let sample = sample(dataset);
         for codec in CODECS.iter().filter(|codec| codec.name == self.codec) {
             codec
-                .fits(dataset, &sample)
+                .fits(dataset.dim(), dataset.metric(), &sample)
                 .with_context(|| format!("--codec {} does not suit {}", codec.name, dataset.name()))?;
         }
         Ok(Plan {

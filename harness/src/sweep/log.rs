@@ -41,39 +41,6 @@ impl Log {
         }
     }
 
-    /// Adds an insert. `before` and `after` are distances and hops so far.
-    #[inline]
-    pub fn inserted(&mut self, took: Duration, before: [u64; 2], after: [u64; 2], done: bool) {
-        self.inserts.add(took, 1);
-        self.inserts.count_work(before, after);
-        self.refused += u64::from(!done);
-    }
-
-    /// Adds a search that found so many neighbours; `None` if it was refused.
-    #[inline]
-    pub fn searched(&mut self, took: Duration, before: [u64; 2], after: [u64; 2], hits: Option<usize>) {
-        self.searches.add(took, 1);
-        self.searches.count_work(before, after);
-        self.refused += u64::from(hits.is_none());
-        self.short += u64::from(hits.is_some_and(|hits| self.is_short(hits)));
-    }
-
-    /// Adds a call that got so many queries, answered some, and answered some of these too briefly.
-    #[inline]
-    pub fn searched_each(&mut self, took: Duration, before: [u64; 2], after: [u64; 2], counts: [u64; 3]) {
-        let [asked, found, short] = counts;
-        self.searches.add(took, asked);
-        self.searches.count_work(before, after);
-        self.refused += asked - found;
-        self.short += short;
-    }
-
-    /// Whether an answer of so many neighbours is too brief.
-    #[inline]
-    pub fn is_short(&self, hits: usize) -> bool {
-        hits < self.expected
-    }
-
     /// Adds what inserts spent their time on.
     pub fn spent(&mut self, watch: &Stopwatch) {
         for (spent, phase) in self.phases.iter_mut().zip(Phase::ALL) {
@@ -92,6 +59,33 @@ impl Log {
         for (spent, more) in self.phases.iter_mut().zip(other.phases) {
             *spent += more;
         }
+    }
+}
+
+impl hnsw_erased::Log for Log {
+    fn inserted(&mut self, took: Duration, before: [u64; 2], after: [u64; 2], done: bool) {
+        self.inserts.add(took, 1);
+        self.inserts.count_work(before, after);
+        self.refused += u64::from(!done);
+    }
+
+    fn searched(&mut self, took: Duration, before: [u64; 2], after: [u64; 2], hits: Option<usize>) {
+        self.searches.add(took, 1);
+        self.searches.count_work(before, after);
+        self.refused += u64::from(hits.is_none());
+        self.short += u64::from(hits.is_some_and(|hits| self.is_short(hits)));
+    }
+
+    fn searched_each(&mut self, took: Duration, before: [u64; 2], after: [u64; 2], counts: [u64; 3]) {
+        let [asked, found, short] = counts;
+        self.searches.add(took, asked);
+        self.searches.count_work(before, after);
+        self.refused += asked - found;
+        self.short += short;
+    }
+
+    fn is_short(&self, hits: usize) -> bool {
+        hits < self.expected
     }
 }
 
@@ -171,6 +165,7 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hnsw_erased::Log as _;
 
     #[test]
     fn merged_workers_count_as_one() {

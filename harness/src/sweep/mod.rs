@@ -1,8 +1,8 @@
 //! `hnsw-lab sweep`: every strategy, at every thread count, under every workload, block by block.
 //!
 //! - [`SweepArgs`]: the flags; `plan` checks them and makes a [`Plan`].
-//! - `strategies`, `codecs`: the lists of both, with their types erased.
-//! - `bed`: an index without its types, and the loops that are compiled for each pair of them.
+//! - `sample`: rows for codecs to learn from; `recall`: how much of the truth an index finds. Strategies and codecs, and the loops that
+//!   are compiled for each pair of them, are in [`hnsw_erased`].
 //! - `standing`: indexes that are searched in more than one block.
 //! - `step`: blocks that wait for a line.
 //! - `session`: builds an index with pinned workers and measures the workloads on it.
@@ -16,32 +16,30 @@
 //! machine that drifts hurts all of them alike.
 
 mod args;
-mod bed;
-mod codecs;
 mod estimate;
 pub(crate) mod log;
 mod pace;
 mod patience;
 mod plan;
+mod recall;
+mod sample;
 mod script;
 mod session;
 mod standing;
 mod step;
-mod strategies;
 pub(crate) mod workers;
 mod workload;
 
 pub use args::{Kind, SweepArgs, TaxArgs};
-pub use bed::Progress;
-pub(crate) use bed::{Bed, Hands, recall};
-pub(crate) use codecs::sample;
-pub use codecs::{CODECS, CodecInfo};
+pub use hnsw_erased::{ALL, CODECS, CodecInfo, Progress, Strategy};
+pub(crate) use hnsw_erased::{Bed, Hands};
 pub use plan::{MAX_BLOCKS, Plan, Session};
 pub(crate) use plan::{
     check_beam, check_graph, check_seconds, check_threads, distinct, powers_of_two, strategies as named,
 };
+pub(crate) use recall::recall;
+pub(crate) use sample::sample;
 pub(crate) use session::pool;
-pub use strategies::{ALL, Strategy};
 pub use workload::Workload;
 
 use crate::data::Dataset;

@@ -1,8 +1,7 @@
 //! Flags, data and machine turned into the exact list of what will be measured.
 
-use super::codecs::{self, CodecInfo};
-use super::strategies::{ALL, Strategy, by_name};
-use super::{CODECS, SweepArgs, Workload};
+use super::sample::sample;
+use super::{SweepArgs, Workload};
 use crate::data::Dataset;
 use crate::machine::{Machine, MemoryInForce, Placement, Seat};
 use crate::record::{self, Key, RecordError};
@@ -10,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use hnsw_core::error::MAX_EF;
 use hnsw_core::graph::MAX_M;
 use hnsw_core::hnsw::IndexConfig;
+use hnsw_erased::{ALL, CODECS, CodecInfo, Strategy, by_name};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -140,12 +140,12 @@ impl Plan {
         let threads =
             distinct(args.threads.clone().unwrap_or_else(|| powers_of_two(pin.cpus(machine).len())));
         let workloads = with_halves(distinct(args.workloads.clone()));
-        let sample = codecs::sample(dataset);
+        let sample = sample(dataset);
         let codecs: Vec<&CodecInfo> =
             CODECS.iter().filter(|codec| args.codec.iter().any(|name| name == codec.name)).collect();
         for codec in &codecs {
             codec
-                .fits(dataset, &sample)
+                .fits(dataset.dim(), dataset.metric(), &sample)
                 .with_context(|| format!("--codec {} does not suit {name}", codec.name))?;
         }
         ensure!(

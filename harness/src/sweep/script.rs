@@ -2,33 +2,8 @@
 
 use super::workers::Turn;
 use crate::data::Dataset;
+use hnsw_erased::Step;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// One operation.
-pub enum Step<'a> {
-    /// Insert this vector.
-    Insert(&'a [f32]),
-    /// Search for the neighbours of this one.
-    Search {
-        /// The query.
-        query: &'a [f32],
-        /// Neighbours to ask for.
-        k: usize,
-        /// Beam width.
-        ef: usize,
-    },
-    /// Search for the neighbours of all of these in one call.
-    SearchEach {
-        /// The queries, one after another.
-        queries: &'a [f32],
-        /// How many they are.
-        count: usize,
-        /// Neighbours to ask for.
-        k: usize,
-        /// Beam width.
-        ef: usize,
-    },
-}
 
 /// A round of operations that repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,16 +83,6 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// The next operation; `None` when the worker is to return.
-    pub fn next(&mut self) -> Option<Step<'a>> {
-        if self.taken >= self.round.least && self.turn.is_over() {
-            return None;
-        }
-        let inserts = (self.first + self.taken) % self.round.steps < self.round.inserts;
-        self.taken += 1;
-        if inserts { self.row().map(Step::Insert) } else { Some(self.search()) }
-    }
-
     fn row(&mut self) -> Option<&'a [f32]> {
         if self.rows.is_empty() {
             // Relaxed: hands out numbers; the rows themselves never change.
@@ -145,11 +110,23 @@ impl<'a> Script<'a> {
     }
 }
 
+impl hnsw_erased::Script for Script<'_> {
+    fn next(&mut self) -> Option<Step<'_>> {
+        if self.taken >= self.round.least && self.turn.is_over() {
+            return None;
+        }
+        let inserts = (self.first + self.taken) % self.round.steps < self.round.inserts;
+        self.taken += 1;
+        if inserts { self.row().map(Step::Insert) } else { Some(self.search()) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::data::generate::{Shape, uniform};
     use crate::sweep::workers;
+    use hnsw_erased::Script as _;
     use std::sync::atomic::AtomicBool;
 
     fn dataset() -> Dataset {

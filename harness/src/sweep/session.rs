@@ -1,15 +1,16 @@
 //! One strategy with one codec at one thread count: build, search, mix, and what the graph is like afterwards.
 
-use super::bed::{Bed, EDIT, recall};
 use super::estimate::Work;
 use super::log::Log;
 use super::pace::Pace;
 use super::patience::Patience;
 use super::plan::Session as Which;
+use super::recall::recall;
+use super::sample::sample;
 use super::script::{Round, Script};
 use super::standing::{Kept, Known, Standing};
 use super::workers::{self, Turn, Window};
-use super::{Outcome, Plan, Workload, codecs};
+use super::{Outcome, Plan, Workload};
 use crate::counters::{self, Counting};
 use crate::data::Dataset;
 use crate::footprint::Footprint;
@@ -19,6 +20,7 @@ use crate::record::{self, Conditions, Key, Memory, Ops, Phases, Row};
 use hnsw_core::graph::check::Health;
 use hnsw_core::graph::{Contention, MemoryReport};
 use hnsw_core::hnsw::Stopwatch;
+use hnsw_erased::{Bed, EDIT};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -42,7 +44,7 @@ impl<'a> Bench<'a> {
     /// Everything that a session needs besides what tells it from others.
     pub fn new(plan: &'a Plan, machine: &'a Machine, dataset: &'a Dataset, stop: &'a AtomicBool) -> Self {
         let first = plan.placement.plan(machine, 1).first().copied().flatten();
-        let (sample, canary) = (codecs::sample(dataset), Canary::new(first));
+        let (sample, canary) = (sample(dataset), Canary::new(first));
         Bench { plan, machine, dataset, sample, canary, stop }
     }
 

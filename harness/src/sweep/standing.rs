@@ -1,9 +1,9 @@
 //! Indexes that stand as they were built, and what stays true of them.
 
 use super::Workload;
-use super::bed::Bed;
 use super::plan::Session;
 use hnsw_core::graph::check::Health;
+use hnsw_erased::Bed;
 use std::collections::HashMap;
 use std::rc::Rc;
 

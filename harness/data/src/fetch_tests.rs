@@ -45,7 +45,7 @@ fn a_build_without_the_feature_says_how_to_get_one() {
 #[cfg(feature = "fetch")]
 mod with_the_feature {
     use super::super::*;
-    use crate::data::TruthError;
+    use crate::TruthError;
     use std::fs;
     use std::io::{BufRead, BufReader, Write};
     use std::net::{TcpListener, TcpStream};

@@ -8,7 +8,7 @@ use hnsw_core::distance::Metric;
 
 macro_rules! file {
     ($name:literal) => {
-        ($name, include_bytes!(concat!("../../data/sift10k/", $name)) as &[u8])
+        ($name, include_bytes!(concat!("../sift10k/", $name)) as &[u8])
     };
 }
 

@@ -1,13 +1,10 @@
-//! An index behind its types: what a session sees of it.
+//! An index behind its types.
 //!
 //! This is the one file that is compiled for every strategy *and* every codec, so there is little in it: each call that is
-//! timed, and the loops around them. What a worker does next is told by a [`Script`], what it took goes to a [`Log`], and
-//! neither knows a type. A session makes one virtual call per worker and window; all below it is static. `latency`, which has to
-//! know when each operation begins, makes one per operation.
+//! timed, and the loops around them. What a worker does next is told by a [`Script`], what it took goes to a [`Log`]: both are
+//! asked between operations. An operation itself, which is what is timed, has no call that is not static.
 
-use super::log::Log;
-use super::script::{Script, Step};
-use crate::data::Dataset;
+use super::script::{Log, Script, Step};
 use hnsw_core::error::{ConfigError, SearchError};
 use hnsw_core::graph::check::Health;
 use hnsw_core::graph::{At, Contention, Edit, Graph, GraphConfig, MemoryReport, NodeId, Verdict, View};
@@ -57,10 +54,10 @@ pub trait Bed: Sync {
 /// What one worker does with an index.
 pub trait Hands {
     /// Does what the script says, to its end.
-    fn work(&mut self, script: &mut Script<'_>, log: &mut Log);
+    fn work(&mut self, script: &mut dyn Script, log: &mut dyn Log);
 
     /// Does the inserts of the script, and adds up what each spends its time on.
-    fn work_in_phases(&mut self, script: &mut Script<'_>, log: &mut Log, watch: &mut Stopwatch);
+    fn work_in_phases(&mut self, script: &mut dyn Script, log: &mut dyn Log, watch: &mut Stopwatch);
 
     /// Searches for one query: how many neighbours it found; `None` if the index refused.
     fn search(&mut self, query: &[f32], k: usize, ef: usize) -> Option<usize>;
@@ -76,7 +73,10 @@ pub trait Hands {
 ///
 /// # Errors
 /// When a parameter is out of range, or the codec cannot use the sample.
-pub fn make<G: Graph, C: Codec>(config: IndexConfig, sample: &[f32]) -> Result<Box<dyn Bed>, ConfigError> {
+pub(crate) fn make<G: Graph, C: Codec>(
+    config: IndexConfig,
+    sample: &[f32],
+) -> Result<Box<dyn Bed>, ConfigError> {
     Ok(Box::new(Index::<G, C>::trained(config, sample)?))
 }
 
@@ -117,18 +117,6 @@ impl<G: Graph, C: Codec> Bed for Index<G, C> {
         let IndexConfig { m, capacity, .. } = *self.config();
         Health::of(&self.graph().read(), &GraphConfig { m, capacity })
     }
-}
-
-/// Mean recall@k over all queries of an index that holds all rows, scored by distance; 0 without exact neighbours.
-pub(crate) fn recall(index: &dyn Bed, dataset: &Dataset, k: usize, ef: usize) -> f64 {
-    let (Some(truth), Ok(answers)) = (dataset.truth(), index.search_batch(dataset.queries(), k, ef)) else {
-        return 0.0;
-    };
-    let scores = answers
-        .iter()
-        .enumerate()
-        .map(|(query, neighbors)| truth.recall(query, k, neighbors.iter().map(|neighbor| neighbor.distance)));
-    scores.sum::<f64>() / dataset.query_count() as f64
 }
 
 /// Lists that one edit of [`Bed::churn`] changes: about as many as an insert with M = 16.
@@ -178,7 +166,7 @@ impl<G: Graph, C: Codec> Pair<'_, G, C> {
 }
 
 impl<G: Graph, C: Codec> Hands for Pair<'_, G, C> {
-    fn work(&mut self, script: &mut Script<'_>, log: &mut Log) {
+    fn work(&mut self, script: &mut dyn Script, log: &mut dyn Log) {
         while let Some(step) = script.next() {
             let (before, start) = (self.counts(), Instant::now());
             match step {
@@ -208,7 +196,7 @@ impl<G: Graph, C: Codec> Hands for Pair<'_, G, C> {
         }
     }
 
-    fn work_in_phases(&mut self, script: &mut Script<'_>, log: &mut Log, watch: &mut Stopwatch) {
+    fn work_in_phases(&mut self, script: &mut dyn Script, log: &mut dyn Log, watch: &mut Stopwatch) {
         // One codec is enough to tell how the strategies differ, and saves compiling all inserts twice.
         let pair = (self.index as &dyn Any).downcast_ref::<Index<G, F32>>();
         let scratch = (&mut self.scratch as &mut dyn Any).downcast_mut::<Scratch<F32>>();

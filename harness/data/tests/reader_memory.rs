@@ -2,7 +2,7 @@
 //!
 //! A file of its own, because the allocator that counts is that of the whole process.
 
-use hnsw_lab::data::{Format, read_ids_from, read_vectors_from};
+use hnsw_data::{Format, read_ids_from, read_vectors_from};
 use proptest::prelude::*;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -265,36 +265,40 @@ impl Rows {
 }
 
 /// Vectors, as a rule the base of a data set, coded once, to compare single ones with all of them.
-pub(crate) struct CodedBase {
+pub struct CodedBase {
     codec: F32,
     rows: Rows,
 }
 
 impl CodedBase {
     /// Codes all rows.
-    pub(crate) fn of(set: &Dataset) -> CodedBase {
+    pub fn of(set: &Dataset) -> CodedBase {
         CodedBase::of_vectors(set, set.base())
     }
 
-    /// Codes whole vectors of the dimension and the metric of a set instead of its base.
-    pub(crate) fn of_vectors(set: &Dataset, vectors: &[f32]) -> CodedBase {
+    /// Codes whole vectors of the dimension and the metric of a set instead of its base. What is left of a last one that
+    /// is not whole is ignored.
+    pub fn of_vectors(set: &Dataset, vectors: &[f32]) -> CodedBase {
         let codec = set.space().codec();
         let mut rows = Rows::new(&codec, vectors.len() / set.dim());
         rows.fill(&codec, vectors);
         CodedBase { codec, rows }
     }
 
-    /// The distance of a vector, which has the dimension of the base, to each row.
-    pub(crate) fn distances(&self, vector: &[f32]) -> Vec<f32> {
+    /// The distance of a vector to each row.
+    ///
+    /// # Panics
+    /// If the vector has not the dimension of the base.
+    pub fn distances(&self, vector: &[f32]) -> Vec<f32> {
         self.distances_to(vector, 0..self.rows.rows())
     }
 
     /// The same to each of these rows.
-    pub(crate) fn distances_to(
-        &self,
-        vector: &[f32],
-        rows: impl ExactSizeIterator<Item = usize>,
-    ) -> Vec<f32> {
+    ///
+    /// # Panics
+    /// If the vector has not the dimension of the base, or there is no such row.
+    pub fn distances_to(&self, vector: &[f32], rows: impl ExactSizeIterator<Item = usize>) -> Vec<f32> {
+        assert_eq!(vector.len(), self.codec.dim(), "the vector has the dimension of the base");
         let mut from = Rows::new(&self.codec, 1);
         from.fill(&self.codec, vector);
         let mut distances = vec![0.0; rows.len()];

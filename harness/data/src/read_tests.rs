@@ -69,11 +69,11 @@ proptest! {
     fn what_is_written_is_read(dim in 1usize..9, values in prop::collection::vec(-1e30f32..1e30, 9..90)) {
         let values = &values[..values.len() / dim * dim];
         let mut bytes = Vec::new();
-        crate::data::write_fvecs(&mut bytes, dim, values).unwrap();
+        crate::write_fvecs(&mut bytes, dim, values).unwrap();
         prop_assert_eq!(&vectors(Format::Fvecs, &bytes).unwrap().values, values);
         let numbers: Vec<u32> = values.iter().map(|v| v.to_bits() >> 1).collect();
         bytes.clear();
-        crate::data::write_ivecs(&mut bytes, dim, &numbers).unwrap();
+        crate::write_ivecs(&mut bytes, dim, &numbers).unwrap();
         prop_assert_eq!(ids(Format::Ivecs, &bytes).unwrap().values, numbers);
     }
 

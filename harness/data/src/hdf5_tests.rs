@@ -1,9 +1,9 @@
 use super::super::folder::{LoadOptions, load};
 use std::path::PathBuf;
 
-/// A file that `tests/data/make_hdf5.py` made.
+/// A file that `tests/hdf5/make_hdf5.py` made.
 fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/hdf5").join(name)
 }
 
 #[cfg(not(feature = "hdf5"))]
@@ -20,8 +20,8 @@ fn a_build_without_the_feature_says_how_to_get_one() {
 mod with_the_feature {
     use super::super::{Hdf5, Part};
     use super::*;
-    use crate::data::cmd::{DataCommand, InspectArgs, run};
-    use crate::data::{Dataset, Element, Truth, Watch, read_ids, read_vectors, write_fvecs};
+    use crate::cmd::{DataCommand, InspectArgs, run};
+    use crate::{Dataset, Element, Truth, Watch, read_ids, read_vectors, write_fvecs};
     use hnsw_core::distance::Metric;
     use std::fs;
     use std::path::Path;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::{write_fvecs, write_ivecs};
+use crate::{write_fvecs, write_ivecs};
 use tempfile::TempDir;
 
 fn bytes(write: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> Vec<u8> {

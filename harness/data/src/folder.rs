@@ -126,7 +126,10 @@ pub(super) struct Meta {
 }
 
 /// The data at `path`, with this metric if the data do not say; without a path the embedded set.
-pub(crate) fn load_or_embedded(path: Option<&Path>, metric: Option<Metric>) -> Result<Dataset, LoadError> {
+///
+/// # Errors
+/// Those of [`load`].
+pub fn load_or_embedded(path: Option<&Path>, metric: Option<Metric>) -> Result<Dataset, LoadError> {
     match path {
         Some(path) => load(path, &LoadOptions { metric, ..LoadOptions::default() }),
         None => Ok(super::embedded()),

@@ -2,8 +2,8 @@
 //! is there and right. Nothing is resumed; whatever goes wrong, the temporary files go.
 
 use super::{Content, Origin, Set};
-use crate::data::sums::{self, Sum};
-use crate::data::truth::{TruthError, Watch};
+use crate::sums::{self, Sum};
+use crate::truth::{TruthError, Watch};
 use anyhow::{Context, Result, anyhow, bail};
 use flate2::read::GzDecoder;
 use std::fs;

@@ -4,8 +4,8 @@
 //! announces is compared with the length of the file before anything is allocated. Links to other files are not followed.
 
 use super::Part;
-use crate::data::error::{Problem, ReadError};
-use crate::data::read::{Element, Matrix, regular_file};
+use crate::error::{Problem, ReadError};
+use crate::read::{Element, Matrix, regular_file};
 use hdf5_reader::error::Error;
 use hdf5_reader::{Dataset, Datatype, FileStorage, H5Type, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem};
 use hnsw_core::error::MAX_DIM;
@@ -20,7 +20,7 @@ const EXPANSION: u64 = 1032;
 const MAX_CHUNK: u64 = 1 << 30;
 
 /// An open file.
-pub(in crate::data) struct Hdf5 {
+pub(crate) struct Hdf5 {
     path: PathBuf,
     len: u64,
     file: Hdf5File,
@@ -30,7 +30,7 @@ pub(in crate::data) struct Hdf5 {
 
 impl Hdf5 {
     /// Opens a file and looks what is in it.
-    pub(in crate::data) fn open(path: &Path) -> Result<Hdf5, ReadError> {
+    pub(crate) fn open(path: &Path) -> Result<Hdf5, ReadError> {
         let open = || {
             let (file, len) = regular_file(path)?;
             if len == 0 {
@@ -54,12 +54,12 @@ impl Hdf5 {
     }
 
     /// Whether it has this part.
-    pub(in crate::data) fn has(&self, part: Part) -> bool {
+    pub(crate) fn has(&self, part: Part) -> bool {
         self.datasets.iter().any(|name| name == part.dataset())
     }
 
     /// What it says of its metric.
-    pub(in crate::data) fn distance(&self) -> Result<Option<String>, ReadError> {
+    pub(crate) fn distance(&self) -> Result<Option<String>, ReadError> {
         let read = || {
             let attributes = self.file.root_group()?.attributes()?;
             attributes.iter().find(|a| a.name == "distance").map(|a| a.read_string()).transpose()
@@ -71,16 +71,12 @@ impl Hdf5 {
     }
 
     /// Vectors, at most `limit` rows of them.
-    pub(in crate::data) fn vectors(
-        &self,
-        part: Part,
-        limit: Option<usize>,
-    ) -> Result<Matrix<f32>, ReadError> {
+    pub(crate) fn vectors(&self, part: Part, limit: Option<usize>) -> Result<Matrix<f32>, ReadError> {
         self.read(part, limit)
     }
 
     /// Row numbers, at most `limit` rows of them.
-    pub(in crate::data) fn ids(&self, part: Part, limit: Option<usize>) -> Result<Matrix<u32>, ReadError> {
+    pub(crate) fn ids(&self, part: Part, limit: Option<usize>) -> Result<Matrix<u32>, ReadError> {
         self.read(part, limit)
     }
 

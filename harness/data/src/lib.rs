@@ -12,7 +12,7 @@
 //! everything wrong with a file is one [`ReadError`] that says where and what to do.
 //!
 //! ```
-//! use hnsw_lab::data::{Watch, generate};
+//! use hnsw_data::{Watch, generate};
 //!
 //! let shape = generate::Shape { rows: 1_000, dim: 16, queries: 10, seed: 1 };
 //! let mut set = generate::uniform(&shape)?;
@@ -44,9 +44,9 @@ pub use cache::{CacheError, TruthCache};
 pub use dataset::{Dataset, DatasetError, TruthSource};
 pub use embedded::embedded;
 pub use error::{Problem, ReadError};
-pub(crate) use folder::load_or_embedded;
+pub use folder::load_or_embedded;
 pub use folder::{LoadError, LoadOptions, load};
 pub use read::{Element, Format, Matrix, read_ids, read_ids_from, read_vectors, read_vectors_from};
-pub(crate) use truth::CodedBase;
+pub use truth::CodedBase;
 pub use truth::{Truth, TruthError, Watch};
 pub use write::{write_fvecs, write_ivecs};

@@ -110,7 +110,7 @@ fn the_embedded_set_is_written_with_its_notices() {
     let out = folder.path().join("sift");
     data(&["embedded", "--out", out.to_str().unwrap()]).unwrap();
     assert_eq!(entries(&out), ["README.md", "base.bvecs", "gt.ivecs", "meta.json", "query.bvecs"]);
-    let (written, embedded) = (load(&out, &LoadOptions::default()).unwrap(), crate::data::embedded());
+    let (written, embedded) = (load(&out, &LoadOptions::default()).unwrap(), crate::embedded());
     assert_eq!((written.digest(), written.truth()), (embedded.digest(), embedded.truth()));
     assert!(fs::read_to_string(out.join("README.md")).unwrap().contains("Copyright (C)"));
 }

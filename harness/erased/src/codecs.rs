@@ -1,6 +1,5 @@
 //! All codecs, by name.
 
-use crate::data::Dataset;
 use hnsw_core::distance::Metric;
 use hnsw_core::error::ConfigError;
 use hnsw_core::vectors::Codec;
@@ -17,12 +16,12 @@ impl CodecInfo {
         CodecInfo { name: C::NAME, train: |dim, metric, sample| C::train(dim, metric, sample).map(drop) }
     }
 
-    /// Whether it can store vectors like these.
+    /// Whether it can store vectors of this dimension and metric of which these are some.
     ///
     /// # Errors
     /// What it needs that the data or the sample have not.
-    pub fn fits(&self, dataset: &Dataset, sample: &[f32]) -> Result<(), ConfigError> {
-        (self.train)(dataset.dim(), dataset.metric(), sample)
+    pub fn fits(&self, dim: usize, metric: Metric, sample: &[f32]) -> Result<(), ConfigError> {
+        (self.train)(dim, metric, sample)
     }
 }
 
@@ -35,19 +34,9 @@ macro_rules! list {
 
 hnsw_core::for_each_codec!(list);
 
-/// The most rows that a codec learns from.
-const SAMPLE_ROWS: usize = 10_000;
-
-/// Rows for codecs to learn from: all of the base if they are few, else some that are spread evenly over it.
-pub fn sample(dataset: &Dataset) -> Vec<f32> {
-    let rows = dataset.len().min(SAMPLE_ROWS);
-    (0..rows).flat_map(|i| dataset.row(i * dataset.len() / rows)).copied().collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::generate::{Shape, uniform};
     use std::collections::BTreeSet;
 
     #[test]
@@ -56,19 +45,5 @@ mod tests {
         assert_eq!(names.len(), CODECS.len());
         assert!(names.iter().all(|name| !name.is_empty() && !name.contains([',', ' '])), "{names:?}");
         assert!(names.contains("f32"));
-    }
-
-    #[test]
-    fn a_sample_is_spread_over_the_base() {
-        let set = |rows| uniform(&Shape { rows, dim: 2, queries: 1, seed: 3 }).unwrap();
-        let small = set(100);
-        assert_eq!(sample(&small), small.base());
-        let large = set(3 * SAMPLE_ROWS);
-        let rows = sample(&large);
-        assert_eq!(rows.len(), 2 * SAMPLE_ROWS);
-        assert_eq!(
-            (&rows[..2], &rows[2 * SAMPLE_ROWS - 2..]),
-            (large.row(0), large.row(3 * SAMPLE_ROWS - 3))
-        );
     }
 }
