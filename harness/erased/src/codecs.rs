@@ -33,17 +33,3 @@ macro_rules! list {
 }
 
 hnsw_core::for_each_codec!(list);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn names_are_distinct_and_can_stand_in_a_list() {
-        let names: BTreeSet<&str> = CODECS.iter().map(|codec| codec.name).collect();
-        assert_eq!(names.len(), CODECS.len());
-        assert!(names.iter().all(|name| !name.is_empty() && !name.contains([',', ' '])), "{names:?}");
-        assert!(names.contains("f32"));
-    }
-}

@@ -405,6 +405,7 @@ fn file_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn default_thread_counts_end_at_the_cores() {
@@ -412,6 +413,14 @@ mod tests {
         assert_eq!(powers_of_two(2), [1, 2]);
         assert_eq!(powers_of_two(6), [1, 2, 4, 6]);
         assert_eq!(powers_of_two(64), [1, 2, 4, 8, 16, 32, 64]);
+    }
+
+    #[test]
+    fn names_of_codecs_are_distinct_and_can_stand_in_a_list() {
+        let names: BTreeSet<&str> = CODECS.iter().map(|codec| codec.name).collect();
+        assert_eq!(names.len(), CODECS.len());
+        assert!(names.iter().all(|name| !name.is_empty() && !name.contains([',', ' '])), "{names:?}");
+        assert!(names.contains("f32"));
     }
 
     #[test]
