@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -61,7 +62,11 @@ pub fn workspace() -> Vec<Site> {
 pub fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is inside the workspace");
     let mut files = Vec::new();
-    for package in entries(root) {
+    let folders = entries(root).into_iter().flat_map(|folder| {
+        let inner = entries(&folder);
+        iter::once(folder).chain(inner)
+    });
+    for package in folders.filter(|folder| folder.join("Cargo.toml").is_file()) {
         for part in ["src", "tests"] {
             rust_files(&package.join(part), &mut files);
         }
