@@ -109,20 +109,20 @@ fn bytes_kernel() -> Hot {
 }
 
 /// What is counted, by group and name. What it needs is made when the function is called, which is not counted.
-fn table() -> Vec<(String, fn() -> Hot)> {
-    let mut table: Vec<(String, fn() -> Hot)> = vec![
-        ("search::sequential_sq8_f32".into(), searches::<Sequential, Reranked<Sq8>>),
-        ("search::sequential_rabitq2_f32".into(), searches::<Sequential, Reranked<RaBitQ<2>>>),
-        ("insert::sequential".into(), || inserts::<Sequential>(CONFIG)),
-        ("insert::slots".into(), || inserts::<Slots>(CONFIG)),
-        ("insert::lockfree".into(), || inserts::<LockFree>(CONFIG)),
-        ("prune::sequential".into(), prunes::<Sequential>),
-        ("kernel::f32".into(), f32_kernel),
-        ("kernel::bytes".into(), bytes_kernel),
+fn table() -> Vec<(&'static str, fn() -> Hot)> {
+    let mut table: Vec<(&str, fn() -> Hot)> = vec![
+        ("search::sequential_sq8_f32", searches::<Sequential, Reranked<Sq8>>),
+        ("search::sequential_rabitq2_f32", searches::<Sequential, Reranked<RaBitQ<2>>>),
+        ("insert::sequential", || inserts::<Sequential>(CONFIG)),
+        ("insert::slots", || inserts::<Slots>(CONFIG)),
+        ("insert::lockfree", || inserts::<LockFree>(CONFIG)),
+        ("prune::sequential", prunes::<Sequential>),
+        ("kernel::f32", f32_kernel),
+        ("kernel::bytes", bytes_kernel),
     ];
     macro_rules! search_with_each {
         ($(($name:ident, $graph:ty)),+ $(,)?) => {
-            $(table.push((concat!("search::", stringify!($name)).into(), searches::<$graph, F32>));)+
+            $(table.push((concat!("search::", stringify!($name)), searches::<$graph, F32>));)+
         };
     }
     hnsw_strategies::for_each_strategy!(search_with_each);
@@ -130,6 +130,7 @@ fn table() -> Vec<(String, fn() -> Hot)> {
 }
 
 /// Callgrind is told this name, and counts from its entry to its return.
+// SAFETY: nothing else has this name.
 #[unsafe(no_mangle)]
 #[inline(never)]
 fn hnsw_lab_counted(hot: Hot) {
