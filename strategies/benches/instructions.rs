@@ -31,6 +31,9 @@ const CONFIG: IndexConfig =
 /// What is counted. It is leaked, so that dropping it is not.
 type Hot = &'static mut dyn FnMut();
 
+/// Makes it. What that takes is not counted.
+type Make = fn() -> Hot;
+
 fn leaked(hot: impl FnMut() + 'static) -> Hot {
     Box::leak(Box::new(hot))
 }
@@ -108,9 +111,9 @@ fn bytes_kernel() -> Hot {
     })
 }
 
-/// What is counted, by group and name. What it needs is made when the function is called, which is not counted.
-fn table() -> Vec<(&'static str, fn() -> Hot)> {
-    let mut table: Vec<(&str, fn() -> Hot)> = vec![
+/// What is counted, by group and name.
+fn table() -> Vec<(&'static str, Make)> {
+    let mut table: Vec<(&str, Make)> = vec![
         ("search::sequential_sq8_f32", searches::<Sequential, Reranked<Sq8>>),
         ("search::sequential_rabitq2_f32", searches::<Sequential, Reranked<RaBitQ<2>>>),
         ("insert::sequential", || inserts::<Sequential>(CONFIG)),
