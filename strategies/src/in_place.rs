@@ -54,6 +54,10 @@ impl Own {
     pub(crate) fn take() -> Self {
         Own(Some(KEPT.try_with(Cell::take).ok().flatten().unwrap_or_default()))
     }
+
+    pub(crate) fn buffers(&mut self) -> &mut Buffers {
+        self.0.as_mut().expect("they are there until the session is dropped")
+    }
 }
 
 impl Drop for Own {
@@ -124,8 +128,7 @@ impl<G: InPlace> Edit for Session<'_, G, Own> {
     where
         F: FnMut(&[Link], &mut LinkBuf) -> Verdict,
     {
-        let buffers = self.buffers.0.as_mut().expect("they are there until the session is dropped");
-        self.graph.rewrite(at, buffers, f)
+        self.graph.rewrite(at, self.buffers.buffers(), f)
     }
 
     fn publish(&mut self, node: NodeId) {

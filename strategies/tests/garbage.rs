@@ -2,6 +2,8 @@
 //! allocator counts.
 #![cfg(not(hnsw_loom))]
 
+#[path = "models/allocator.rs"]
+mod allocator;
 #[path = "models/codec.rs"]
 mod codec;
 #[path = "faults/faulty.rs"]
@@ -20,44 +22,17 @@ use faulty::{Fault, armed};
 use hnsw_core::distance::Metric;
 use hnsw_core::graph::{Graph, NodeId, Snapshots, View};
 use hnsw_core::hnsw::{Index, IndexConfig, Scratch};
-use hnsw_core::sync::{AtomicUsize, Ordering, epoch, thread};
+use hnsw_core::sync::{epoch, thread};
 use hnsw_strategies::{LockFree, Mvcc};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use scenes::{DIM, Scene, Tested, write_some};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::mpsc;
 use support::Random;
-
-/// Counts the bytes that are allocated and not freed.
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // Relaxed [garbage-test-alloc]: a count, read when no other thread is at work.
-        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // Relaxed [garbage-test-free]: as above.
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Bytes allocated when everything that was handed to the collector of epochs is freed.
 fn live() -> usize {
     (0..64).for_each(|_| epoch::pin().flush());
-    // Relaxed [garbage-test-live]: as above.
-    LIVE.load(Ordering::Relaxed)
+    allocator::live()
 }
 
 /// One test for all, because the allocator and the epoch are one for the whole process.

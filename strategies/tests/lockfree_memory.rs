@@ -2,34 +2,12 @@
 //! the process.
 #![cfg(not(hnsw_loom))]
 
+#[path = "models/allocator.rs"]
+mod allocator;
+
+use allocator::{calls, live};
 use hnsw_core::graph::{At, Edit, Graph, GraphConfig, Level, Link, NodeId, Verdict};
 use hnsw_strategies::LockFree;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-struct Counting;
-
-static BYTES: AtomicUsize = AtomicUsize::new(0);
-static CALLS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: hands everything on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const NODES: usize = 20_000;
 
@@ -77,7 +55,7 @@ fn link(graph: &LockFree, node: NodeId, state: &mut u64) {
 }
 
 fn assert_exact(graph: &LockFree, before: usize) {
-    let counted = BYTES.load(Ordering::Relaxed) - before;
+    let counted = live() - before;
     let report = graph.memory();
     let error = report.total().abs_diff(counted) as f64 / counted as f64;
     assert!(error < 0.02, "reported {} bytes, counted {counted}: {report:?}", report.total());
@@ -86,7 +64,7 @@ fn assert_exact(graph: &LockFree, before: usize) {
 #[test]
 fn the_report_is_what_the_allocator_counts() {
     for config in [GraphConfig::new(16), GraphConfig::new(16).with_capacity(NODES)] {
-        let before = BYTES.load(Ordering::Relaxed);
+        let before = live();
         let graph = LockFree::with_config(&config).unwrap();
         let mut state = 0x9e37_79b9_7f4a_7c15;
         (0..NODES).for_each(|_| insert(&graph, &mut state));
@@ -102,17 +80,17 @@ fn the_report_is_what_the_allocator_counts() {
         assert!(report.overhead_percent(raw) < 4.0, "{:.2} %: {report:?}", report.overhead_percent(raw));
 
         // In the steady state only the collector allocates: a queue node for every 16 KB of garbage.
-        let calls = CALLS.load(Ordering::Relaxed);
+        let before_calls = calls();
         for _ in 0..1_000 {
             let node = NodeId::new((1 + random(&mut state, NODES - 1)) as u32);
             link(&graph, node, &mut state);
         }
-        let calls = CALLS.load(Ordering::Relaxed) - calls;
+        let calls = calls() - before_calls;
         assert!(calls < 300, "{calls} allocations in 1,000 edits of 13 lists each");
         // Garbage that is with the collector would keep the slab.
         graph.quiesce();
         drop(graph);
-        let left = BYTES.load(Ordering::Relaxed) - before;
+        let left = live() - before;
         assert!(left < 64 << 10, "{left} bytes are left of the graph");
     }
 }

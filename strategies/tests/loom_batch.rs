@@ -57,10 +57,36 @@ fn to(number: u32) -> Link {
     Link::to(node(number))
 }
 
-/// Proves: a reader gets a list as it was before or after a rewrite, never a mixture; and who finds a link finds the list
-/// and the vector of its target.
+/// Proves: a reader gets a list as it was before or after a rewrite, never a mixture; and who finds a link finds the vector of
+/// its target.
 /// Failing, it would mean for a user: a search loses neighbours, meets one twice, or compares with a half-written vector.
 fn read_against_rewrite() {
+    let world = World::new();
+    world.graph.reserve(3, |_| 0).unwrap();
+    world.prepend(At::base(node(0)), node(1));
+    let writer = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || {
+            world.write_vector();
+            world.prepend(At::base(node(0)), node(2));
+        })
+    };
+    let list = world.links(At::base(node(0)));
+    if list != [to(1)] {
+        assert_eq!(list, [to(2), to(1)]);
+        assert_eq!(world.read_vector(), VECTOR);
+    }
+    writer.join().unwrap();
+}
+
+#[test]
+fn a_list_is_read_whole() {
+    model(None, "batch: read against rewrite", read_against_rewrite);
+}
+
+/// Proves: who finds a link finds the list of its target too.
+/// Failing, it would mean for a user: a search comes to a new node and does not come away from it.
+fn follow_against_rewrites() {
     let world = World::new();
     world.graph.reserve(3, |_| 0).unwrap();
     world.prepend(At::base(node(0)), node(1));
@@ -82,8 +108,8 @@ fn read_against_rewrite() {
 }
 
 #[test]
-fn a_list_is_read_whole() {
-    model(None, "batch: read against rewrite", read_against_rewrite);
+fn a_list_that_is_linked_is_found() {
+    model(4, "batch: follow against rewrites", follow_against_rewrites);
 }
 
 #[test]

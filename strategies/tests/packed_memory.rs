@@ -2,44 +2,16 @@
 //! per cent of vectors with 1024 components. One test, because the allocator counts the process.
 #![cfg(not(hnsw_loom))]
 
+#[path = "models/allocator.rs"]
+mod allocator;
+
+use allocator::live;
 use hnsw_core::distance::Metric;
 use hnsw_core::graph::{
     At, Edit, Graph, GraphConfig, Level, Link, MAX_NODES, MemoryReport, NodeId, Packed, Verdict, View,
 };
 use hnsw_core::hnsw::{Index, IndexConfig, Scratch};
-use hnsw_core::sync::{AtomicUsize, Ordering};
 use hnsw_strategies::Sequential;
-use std::alloc::{GlobalAlloc, Layout, System};
-
-/// Counts the bytes that are allocated and not freed.
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // Relaxed [packed-memory-alloc]: a count, read by the thread that allocates.
-        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // Relaxed [packed-memory-free]: as above.
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn live() -> usize {
-    // Relaxed [packed-memory-live]: a count of the own thread.
-    LIVE.load(Ordering::Relaxed)
-}
 
 /// What `make` returns, in a box, and the bytes that it and what it holds take.
 fn counted<T>(make: impl FnOnce() -> T) -> (Box<T>, usize) {

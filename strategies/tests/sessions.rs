@@ -30,6 +30,8 @@ macro_rules! suite {
                 one_of_many_removes_a_node,
                 lists_are_never_torn,
                 a_wait_for_a_lock_is_counted,
+                a_lost_race_is_counted,
+                a_read_that_is_disturbed_is_counted,
             }
         })+
     };
@@ -79,6 +81,71 @@ fn a_wait_for_a_lock_is_counted<G: Graph>() {
         edit(&graph, |session| session.rewrite(At::new(node, 0), |_, _| Verdict::Keep));
     });
     assert!(graph.contention().lock_waits > 0, "a writer waited for another and it was not counted");
+}
+
+/// Strategies that hold nothing while a rewrite decides, and see afterwards whether the list is still as it was.
+const OPTIMISTIC_REWRITES: [&str; 3] = ["lockfree", "slots", "seqlock"];
+
+fn a_lost_race_is_counted<G: Graph>() {
+    if !OPTIMISTIC_REWRITES.contains(&G::NAME) {
+        return;
+    }
+    let graph: G = graph(4, 10);
+    graph.reserve(4, |_| 0).unwrap();
+    let at = At::base(NodeId::new(0));
+    let mut calls = 0;
+    edit(&graph, |session| {
+        session.rewrite(at, |list, out| {
+            calls += 1;
+            if calls == 1 {
+                assert_eq!(graph.contention().cas_failures, 0);
+                edit(&graph, |other| set(other, at, &[Link::to(NodeId::new(1))]));
+            }
+            list.iter().for_each(|&link| out.push(link));
+            out.push(Link::to(NodeId::new(2)));
+            Verdict::Replace
+        })
+    });
+    assert_eq!(calls, 2, "the other rewrite came between");
+    assert_eq!(graph.contention().cas_failures, 1);
+    let nodes: BTreeSet<_> = links(&graph, at).iter().map(|link| link.node().get()).collect();
+    assert_eq!(nodes, BTreeSet::from([1, 2]));
+}
+
+/// Strategies whose readers look at a list again if it was written meanwhile.
+const REPEATED_READS: [&str; 2] = ["seqlock", "batch"];
+
+fn a_read_that_is_disturbed_is_counted<G: Graph>() {
+    if !REPEATED_READS.contains(&G::NAME) {
+        return;
+    }
+    let graph: G = graph(16, 10);
+    graph.reserve(10, |_| 0).unwrap();
+    let at = At::base(NodeId::new(0));
+    assert_eq!(graph.contention().read_retries, 0);
+    let stop = AtomicBool::new(false);
+    let until = Instant::now() + Duration::from_secs(20);
+    thread::scope(|scope| {
+        let graph = &graph;
+        scope.spawn(|| {
+            let mut first = 1;
+            // Relaxed [sessions-disturb]: ends a loop.
+            while !stop.load(Ordering::Relaxed) {
+                first = first % 8 + 1;
+                let list: Vec<_> = (first..10).map(|n| Link::to(NodeId::new(n))).collect();
+                edit(graph, |session| set(session, at, &list));
+            }
+        });
+        while graph.contention().read_retries == 0 && Instant::now() < until {
+            links(graph, at);
+        }
+        // Relaxed [sessions-disturbed]: ends a loop.
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(
+        graph.contention().read_retries > 0,
+        "a list was written while it was read, and it was not counted"
+    );
 }
 
 fn graph<G: Graph>(m: usize, capacity: usize) -> G {

@@ -1,5 +1,7 @@
 //! Exact memory of a graph, by purpose.
 
+use core::alloc::Layout;
+
 /// Bytes by category. Every byte that is allocated and not freed is in exactly one of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryReport {
@@ -70,4 +72,11 @@ impl core::ops::Add for MemoryReport {
             fixed_bytes: self.fixed_bytes + o.fixed_bytes,
         }
     }
+}
+
+/// Bytes that an `Arc` of a `T` takes from the allocator: two counts, then the value where its alignment wants it.
+pub fn arc_bytes<T>() -> usize {
+    let counts = Layout::new::<[usize; 2]>();
+    let (both, _) = counts.extend(Layout::new::<T>()).expect("it is allocated, so it has a size");
+    both.pad_to_align().size()
 }

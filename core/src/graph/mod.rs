@@ -31,7 +31,7 @@ pub mod check;
 pub use config::{GraphConfig, MAX_LEVEL, MAX_M, MAX_NODES};
 pub use contention::Contention;
 pub use links::LinkBuf;
-pub use memory::MemoryReport;
+pub use memory::{MemoryReport, arc_bytes};
 pub use node::{At, Entry, Level, Link, NodeId, NodeState};
 pub use nodes::Nodes;
 pub use packed::Packed;

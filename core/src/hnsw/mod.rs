@@ -34,7 +34,7 @@ pub use snapshot::IndexSnapshot;
 
 use crate::distance::Metric;
 use crate::error::{ConfigError, InsertError, MAX_EF, NotFound, SearchError};
-use crate::graph::{Edit, Graph, GraphConfig, MAX_NODES, MemoryReport, NodeId, NodeState, View};
+use crate::graph::{Edit, Graph, GraphConfig, MAX_NODES, MemoryReport, NodeId, NodeState, View, arc_bytes};
 use crate::sync::Arc;
 use crate::vectors::{Codec, F32, Vectors};
 use level::Levels;
@@ -224,7 +224,9 @@ impl<G: Graph, C: Codec> Index<G, C> {
 
     /// Exact bytes by category, scratch excepted (see [`Scratch::bytes`]).
     pub fn memory(&self) -> MemoryReport {
-        let own = MemoryReport { fixed_bytes: size_of::<Self>(), ..Default::default() };
+        // The graph counts itself.
+        let own = size_of::<Self>() - size_of::<G>() + arc_bytes::<Vectors<C>>();
+        let own = MemoryReport { fixed_bytes: own, ..Default::default() };
         self.graph.memory() + vectors_memory(&self.vectors, self.node_count()) + own
     }
 }

@@ -3,7 +3,7 @@
 use super::search::Neighbor;
 use super::{Index, IndexSnapshot, Scratch, search_view, search_view_each, vectors_memory};
 use crate::error::SearchError;
-use crate::graph::{Graph, MemoryReport, NodeId, NodeState, Packed, Snapshots, View};
+use crate::graph::{Graph, MemoryReport, NodeId, NodeState, Packed, Snapshots, View, arc_bytes};
 use crate::hnsw::scratch::with_local;
 use crate::sync::Arc;
 use crate::vectors::{Codec, F32, Vectors};
@@ -105,9 +105,8 @@ impl<C: Codec> PackedIndex<C> {
     /// Exact bytes by category, scratch excepted. The vectors are counted as if they were this index's alone; rows that the
     /// index added after it was packed are slack.
     pub fn memory(&self) -> MemoryReport {
-        // The store lies behind two counts.
-        let store = 2 * size_of::<usize>() + size_of::<Vectors<C>>();
-        let own = MemoryReport { fixed_bytes: size_of::<Self>() + store, ..Default::default() };
+        let own = size_of::<Self>() + arc_bytes::<Vectors<C>>();
+        let own = MemoryReport { fixed_bytes: own, ..Default::default() };
         self.graph.memory() + vectors_memory(&self.vectors, self.node_count()) + own
     }
 }

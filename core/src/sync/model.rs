@@ -16,7 +16,7 @@ use super::site;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Lines that a process of [`expect_failure`] writes for its parent to read.
 const EXPLORES: &str = "model explores ";
@@ -35,7 +35,7 @@ const DEADLINE: Duration = Duration::from_secs(240);
 
 /// Runs all executions of `f` that switch away from a running thread at most `preemptions` times (`None`: any number),
 /// and prints how many those were. Returns that number. `HNSW_LOOM_AT_LEAST` raises a bound, `LOOM_MAX_PREEMPTIONS` overrules
-/// all.
+/// all. After `LOOM_MAX_DURATION` seconds, if that is set, it runs no more of them and prints that it was cut short.
 ///
 /// # Panics
 /// When an execution panics, races, deadlocks or leaks, and when there was only one: then nothing was explored.
@@ -55,6 +55,8 @@ pub fn model(
     if expected_to_fail() {
         eprintln!("{EXPLORES}{name}");
     }
+    let limit = builder.max_duration;
+    let begin = Instant::now();
     builder.check(move || {
         // Relaxed: a number for the end; all executions run on one system thread.
         counter.fetch_add(1, Ordering::Relaxed);
@@ -65,7 +67,8 @@ pub fn model(
     if expected_to_fail() {
         eprintln!("{EXPLORED}{name}");
     }
-    println!("{name}: {executions} executions");
+    let cut = if limit.is_some_and(|limit| begin.elapsed() >= limit) { ", cut short" } else { "" };
+    println!("{name}: {executions} executions{cut}");
     assert!(executions > 1, "{name}: only one execution, so no interleaving was explored");
     executions
 }

@@ -35,7 +35,7 @@
 mod phase;
 mod session;
 
-pub use session::{Buffers, Session};
+pub use session::{Session, Thawed};
 
 use crate::entry::EntryPoint;
 use crate::lists::PerList;
@@ -72,7 +72,7 @@ impl Graph for Batch {
     };
 
     type Read<'g> = Session<'g, ()>;
-    type Write<'g> = Session<'g, Buffers<'g>>;
+    type Write<'g> = Session<'g, Thawed<'g>>;
 
     fn with_config(config: &GraphConfig) -> Result<Self, ConfigError> {
         config.check()?;
@@ -100,8 +100,8 @@ impl Graph for Batch {
     }
 
     #[inline]
-    fn write(&self, _attempt: u32) -> Session<'_, Buffers<'_>> {
-        Session::new(self, Buffers::thawing(&self.phase))
+    fn write(&self, _attempt: u32) -> Session<'_, Thawed<'_>> {
+        Session::new(self, Thawed::new(&self.phase))
     }
 
     fn memory(&self) -> MemoryReport {

@@ -2,6 +2,7 @@
 
 use super::Batch;
 use super::phase::Phase;
+use crate::in_place::{Buffers, Own};
 use crate::lists::Place;
 use crate::lock::Held;
 use core::convert::Infallible;
@@ -10,27 +11,26 @@ use hnsw_core::graph::{
 };
 use hnsw_core::sync::{AtomicU32, Ordering};
 
-/// A session: for reading with `B = ()`, for changing with `B =` [`Buffers`].
+/// A session: for reading with `B = ()`, for changing with `B =` [`Thawed`].
 pub struct Session<'g, B> {
     graph: &'g Batch,
     buffers: B,
 }
 
-/// Where a rewrite keeps the list as it is, and as it should be. The graph is thawed while it lives.
-pub struct Buffers<'g> {
+/// Where a rewrite keeps lists. The graph is thawed while it lives.
+pub struct Thawed<'g> {
     phase: &'g Phase,
-    list: LinkBuf,
-    out: LinkBuf,
+    own: Own,
 }
 
-impl<'g> Buffers<'g> {
-    pub(super) fn thawing(phase: &'g Phase) -> Self {
+impl<'g> Thawed<'g> {
+    pub(super) fn new(phase: &'g Phase) -> Self {
         phase.thaw();
-        Buffers { phase, list: LinkBuf::new(), out: LinkBuf::new() }
+        Thawed { phase, own: Own::take() }
     }
 }
 
-impl Drop for Buffers<'_> {
+impl Drop for Thawed<'_> {
     fn drop(&mut self) {
         self.phase.freeze();
     }
@@ -111,7 +111,7 @@ impl<B> View for Session<'_, B> {
     }
 }
 
-impl Edit for Session<'_, Buffers<'_>> {
+impl Edit for Session<'_, Thawed<'_>> {
     type Conflict = Infallible;
 
     fn rewrite<F>(&mut self, at: At, mut f: F) -> Verdict
@@ -119,7 +119,7 @@ impl Edit for Session<'_, Buffers<'_>> {
         F: FnMut(&[Link], &mut LinkBuf) -> Verdict,
     {
         let Batch { nodes, slots, locks, waits, .. } = self.graph;
-        let Buffers { list, out, .. } = &mut self.buffers;
+        let Buffers { list, out, .. } = self.buffers.own.buffers();
         let place = Place::of(nodes, at);
         let cap = nodes.config().cap(at.level);
         let row = &slots.row(place)[..cap];

@@ -40,7 +40,7 @@
 //! bound.
 
 use super::blocks::{Blocks, CLASSES, Handle};
-use hnsw_core::graph::GraphConfig;
+use hnsw_core::graph::{GraphConfig, arc_bytes};
 use hnsw_core::planted;
 use hnsw_core::sync::epoch::Guard;
 use hnsw_core::sync::{Arc, AtomicU32, AtomicU64, AtomicUsize, CachePadded, Ordering};
@@ -372,9 +372,9 @@ impl Slab {
         self.cut.load(Ordering::Relaxed) * self.blocks.unit_bytes()
     }
 
-    /// Bytes that do not grow.
+    /// Bytes that do not grow, of a slab that is shared.
     pub(super) fn fixed_bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.shards) + self.blocks.spine_bytes()
+        arc_bytes::<Self>() + size_of_val(&*self.shards) + self.blocks.spine_bytes()
     }
 
     fn sum(&self, units: impl Fn(&Shard) -> usize) -> usize {

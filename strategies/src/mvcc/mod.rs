@@ -57,6 +57,7 @@ use counters::Counters;
 use hnsw_core::error::{ConfigError, Full};
 use hnsw_core::graph::{
     At, Caps, Contention, Entry, Graph, GraphConfig, Level, MemoryReport, NodeId, Nodes, Snapshots, Stamp,
+    arc_bytes,
 };
 use hnsw_core::sync::{Arc, AtomicU64, AtomicUsize, CachePadded, Mutex, Ordering, Published, epoch};
 use lists::{List, Lists};
@@ -233,8 +234,6 @@ impl Graph for Mvcc {
         let kept = shared.kept.load(Ordering::Relaxed);
         // Relaxed [vacuum-read]: a number for a report.
         let vacuum = shared.vacuum.load(Ordering::Relaxed);
-        // Two counts stand before the content of an `Arc`.
-        const COUNTS: usize = 2 * size_of::<usize>();
         MemoryReport {
             links_bytes: links,
             // Another thread may have taken ids and not yet made room for their lists.
@@ -243,12 +242,10 @@ impl Graph for Mvcc {
             sync_bytes: sync,
             retired_bytes: shared.retired_bytes(),
             snapshots_bytes: kept,
-            fixed_bytes: COUNTS
-                + size_of::<Shared>()
-                + COUNTS
-                + size_of::<Root>()
-                + COUNTS
-                + size_of::<AtomicUsize>()
+            fixed_bytes: size_of::<Self>()
+                + arc_bytes::<Shared>()
+                + arc_bytes::<Root>()
+                + arc_bytes::<AtomicUsize>()
                 + shared.base.spine_bytes()
                 + shared.upper.spine_bytes()
                 + shared.registry.bytes()

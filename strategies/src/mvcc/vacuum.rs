@@ -150,7 +150,11 @@ impl Vacuum {
         if self.limbo.0.is_empty() {
             return;
         }
-        let (limbo, bytes) = (core::mem::take(&mut self.limbo), core::mem::take(&mut self.limbo_bytes));
+        let limbo = core::mem::take(&mut self.limbo);
+        let list = limbo.0.capacity() * size_of::<*const Version>();
+        let bytes = core::mem::take(&mut self.limbo_bytes) + list;
+        // Relaxed [version-retired-list]: a number for a report.
+        self.retired.fetch_add(list, Ordering::Relaxed);
         let retired = Arc::clone(&self.retired);
         let destroy = move || {
             // SAFETY: the epoch calls this when every walk is over that was under way when it was handed over. The records
