@@ -30,6 +30,7 @@ macro_rules! suite {
                 one_of_many_removes_a_node,
                 lists_are_never_torn,
                 a_wait_for_a_lock_is_counted,
+                a_short_wait_for_a_lock_is_counted,
                 a_lost_race_is_counted,
                 a_read_that_is_disturbed_is_counted,
             }
@@ -83,6 +84,31 @@ fn a_wait_for_a_lock_is_counted<G: Graph>() {
     assert!(graph.contention().lock_waits > 0, "a writer waited for another and it was not counted");
 }
 
+/// `slots` holds a lock while it copies or stores a list, not while a rewrite decides: another writer meets it only by chance.
+fn a_short_wait_for_a_lock_is_counted<G: Graph>() {
+    if G::NAME != "slots" {
+        return;
+    }
+    let graph: G = graph(4, 10);
+    graph.reserve(10, |_| 0).unwrap();
+    let at = At::base(NodeId::new(0));
+    let until = Instant::now() + Duration::from_secs(20);
+    assert_eq!(graph.contention().lock_waits, 0);
+    thread::scope(|scope| {
+        for first in [1, 4] {
+            let graph = &graph;
+            scope.spawn(move || {
+                while graph.contention().lock_waits == 0 && Instant::now() < until {
+                    for n in first..first + 3 {
+                        edit(graph, |session| set(session, at, &[Link::to(NodeId::new(n))]));
+                    }
+                }
+            });
+        }
+    });
+    assert!(graph.contention().lock_waits > 0, "a writer waited for another and it was not counted");
+}
+
 /// Strategies that hold nothing while a rewrite decides, and see afterwards whether the list is still as it was.
 const OPTIMISTIC_REWRITES: [&str; 3] = ["lockfree", "slots", "seqlock"];
 
@@ -122,6 +148,7 @@ fn a_read_that_is_disturbed_is_counted<G: Graph>() {
     let graph: G = graph(16, 10);
     graph.reserve(10, |_| 0).unwrap();
     let at = At::base(NodeId::new(0));
+    links(&graph, at);
     assert_eq!(graph.contention().read_retries, 0);
     let stop = AtomicBool::new(false);
     let until = Instant::now() + Duration::from_secs(20);

@@ -55,3 +55,29 @@ impl Phase {
         self.0.load(Ordering::Relaxed) == frozen.0
     }
 }
+
+#[cfg(all(test, not(hnsw_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_frozen_while_no_one_has_thawed_them_and_as_they_were_if_no_one_ever_has() {
+        let phase = Phase::new();
+        let first = phase.frozen().expect("no one has thawed them yet");
+        assert!(phase.still(first));
+        for writers in 1..=5 {
+            let before = phase.frozen().unwrap();
+            for writer in 0..writers {
+                phase.thaw();
+                assert!(phase.frozen().is_none(), "{writers} writers, of whom {} are there", writer + 1);
+                assert!(!phase.still(before));
+            }
+            for writer in 0..writers {
+                assert!(phase.frozen().is_none(), "{writers} writers, of whom {writer} are gone");
+                phase.freeze();
+            }
+            let after = phase.frozen().expect("all are gone");
+            assert!(phase.still(after) && !phase.still(before) && !phase.still(first));
+        }
+    }
+}

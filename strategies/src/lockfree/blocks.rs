@@ -352,6 +352,17 @@ mod tests {
     }
 
     #[test]
+    fn as_many_nodes_fit_as_have_lists_of_all_lengths_in_seven_eighths_of_all_units() {
+        let most = |m| Blocks::most_nodes(&GraphConfig::new(m));
+        let units = (1 << 30) / 8 * 7;
+        // Four slots are a unit, and so are two of a list above level 0.
+        assert_eq!(most(2), units / 2);
+        // 32 slots are four units of eight: after 1 + 2 + 3 + 4 a list has left one of each class. One more is for lists above.
+        assert_eq!(most(16), units / 11);
+        assert_eq!(most(64), units / 11);
+    }
+
+    #[test]
     fn no_block_crosses_a_page_or_wastes_a_cache_line() {
         for units in 1..=CLASSES {
             for at in 0..2 * PAGE {
