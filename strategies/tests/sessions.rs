@@ -28,6 +28,7 @@ macro_rules! suite {
                 one_of_many_founds_the_graph,
                 the_entry_point_only_rises,
                 one_of_many_removes_a_node,
+                a_session_that_may_change_lists_shows_them_too,
                 lists_are_never_torn,
                 a_wait_for_a_lock_is_counted,
                 a_short_wait_for_a_lock_is_counted,
@@ -139,7 +140,7 @@ fn a_lost_race_is_counted<G: Graph>() {
 }
 
 /// Strategies whose readers look at a list again if it was written meanwhile.
-const REPEATED_READS: [&str; 2] = ["seqlock", "batch"];
+const REPEATED_READS: [&str; 3] = ["seqlock", "batch", "mvcc"];
 
 fn a_read_that_is_disturbed_is_counted<G: Graph>() {
     if !REPEATED_READS.contains(&G::NAME) {
@@ -465,6 +466,29 @@ fn one_of_many_removes_a_node<G: Graph>() {
         assert_eq!(view.state(node), NodeState::Tombstone);
         assert!(view.may_have_tombstones());
     }
+}
+
+fn a_session_that_may_change_lists_shows_them_too<G: Graph>() {
+    let graph = graph::<G>(4, 10);
+    graph.reserve(3, |node| node.get() as Level).unwrap();
+    edit(&graph, |session| nodes(0..3).for_each(|node| session.publish(node)));
+    edit(&graph, |session| assert!(!session.may_have_tombstones()));
+    let entry = Entry { node: NodeId::new(2), level: 2 };
+    edit(&graph, |session| {
+        session.found(entry);
+        set(session, At::new(NodeId::new(2), 1), &[Link::to(NodeId::new(1))]);
+        session.tombstone(NodeId::new(1));
+    });
+    edit(&graph, |session| {
+        nodes(0..3).for_each(|node| assert_eq!(session.level(node), node.get() as Level));
+        assert_eq!(session.node_count(), 3);
+        assert_eq!(session.entry(), Some(entry));
+        assert!(session.may_have_tombstones());
+        assert_eq!(session.state(NodeId::new(1)), NodeState::Tombstone);
+        assert_eq!(session.state(NodeId::new(2)), NodeState::Live);
+        let links = session.links(At::new(NodeId::new(2), 1), &mut LinkBuf::new()).to_vec();
+        assert_eq!(links, [Link::to(NodeId::new(1))]);
+    });
 }
 
 /// Contract P6: two threads insert nodes and shorten, lengthen and reorder the lists of others, while one reads.

@@ -396,3 +396,51 @@ fn thread_number() -> usize {
         NUMBER.with(|number| *number)
     }
 }
+
+#[cfg(all(test, not(hnsw_loom)))]
+mod tests {
+    use super::*;
+    use hnsw_core::sync::epoch;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_block_that_is_free_on_any_shard_is_taken_before_new_ones_are_cut() {
+        let slab = Slab::new(&GraphConfig::new(16));
+        let pin = epoch::pin();
+        let block = slab.take(2, 0, &pin);
+        let cut = slab.cut_bytes();
+        for from in 0..slab.shards() {
+            for to in 0..slab.shards() {
+                slab.push(Chain { first: block, last: block }, from);
+                assert_eq!(slab.take(2, to, &pin), block, "free on {from}, wanted on {to}");
+            }
+        }
+        assert_eq!(slab.cut_bytes(), cut);
+    }
+
+    #[test]
+    fn what_alignment_skips_is_a_free_block() {
+        let slab = Slab::new(&GraphConfig::new(16));
+        let pin = epoch::pin();
+        assert_eq!(slab.take(1, 0, &pin), Handle::new(2, 1), "two units begin at an even one");
+        let cut = slab.cut_bytes();
+        assert_eq!(slab.take(0, 0, &pin), Handle::new(1, 0));
+        assert_eq!(slab.cut_bytes(), cut);
+    }
+
+    #[test]
+    fn each_thread_has_a_number_and_with_it_a_shard() {
+        let slab = Slab::new(&GraphConfig::new(16));
+        let own = || {
+            let number = thread_number();
+            assert_eq!(number, thread_number());
+            assert_eq!(slab.my_shard(), number % slab.shards());
+            number
+        };
+        let numbers: BTreeSet<_> = std::thread::scope(|scope| {
+            let threads = [(); 4].map(|()| scope.spawn(own));
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(numbers.len(), 4, "no two threads have one number");
+    }
+}

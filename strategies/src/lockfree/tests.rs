@@ -49,6 +49,10 @@ fn churn_on_a_fixed_number_of_nodes_takes_no_new_memory() {
     };
     churn(200);
     let before = graph.slab.cut_bytes();
+    assert!(
+        before >= NODES as usize * 128,
+        "{before} bytes for as many lists as there are nodes, of up to 32 links"
+    );
     churn(5_000);
     let grown = graph.slab.cut_bytes() - before;
     let replaced = 5_000 * NODES as usize * 80;
