@@ -125,6 +125,7 @@ fn an_edit_of_what_another_changed_is_refused_whole() {
         one.commit().unwrap();
         let between = picture(&graph.read());
         assert_eq!(two.commit().err(), conflict.then_some(Conflict), "{name}");
+        assert!(Conflict.to_string().contains("repeat it in a new session"), "it says what to do");
         assert_eq!(picture(&graph.read()) == between, conflict, "{name}");
         assert_eq!(graph.contention().commit_conflicts, u64::from(conflict), "{name}");
     }
