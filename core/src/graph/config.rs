@@ -97,6 +97,14 @@ mod tests {
     }
 
     #[test]
+    fn lists_of_level_0_have_twice_as_many_links() {
+        for m in [2, 16, MAX_M] {
+            let config = GraphConfig::new(m);
+            assert_eq!([0, 1, MAX_LEVEL].map(|level| config.cap(level)), [2 * m, m, m]);
+        }
+    }
+
+    #[test]
     fn ids_below_the_capacity_are_held() {
         let config = GraphConfig::new(4).with_capacity(10);
         assert!(config.holds(NodeId::new(0)) && config.holds(NodeId::new(9)));

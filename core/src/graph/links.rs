@@ -137,4 +137,21 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_list_grows_by_pushes_to_the_longest_that_a_graph_can_have() {
+        let links: Vec<Link> = (0..2 * MAX_M as u32 + 1).map(|n| Link::to(NodeId::new(n))).collect();
+        let mut buf = LinkBuf::new();
+        for (len, &link) in links.iter().enumerate() {
+            assert_eq!(&buf[..], &links[..len]);
+            buf.push(link);
+        }
+        assert_eq!(&buf[..], &links);
+        let mut copy = LinkBuf::default();
+        copy.copy_from(&buf[3..9]);
+        copy.reverse();
+        assert_eq!(&copy[..], [8, 7, 6, 5, 4, 3].map(|n| links[n]));
+        buf.clear();
+        assert!(buf.is_empty());
+    }
 }

@@ -80,3 +80,63 @@ pub fn arc_bytes<T>() -> usize {
     let (both, _) = counts.extend(Layout::new::<T>()).expect("it is allocated, so it has a size");
     both.pad_to_align().size()
 }
+
+#[cfg(all(test, not(hnsw_loom)))]
+mod tests {
+    use super::*;
+
+    /// Each category another power of two, so that no two sums are the same.
+    fn each() -> MemoryReport {
+        MemoryReport {
+            vectors_bytes: 1,
+            codes_bytes: 2,
+            links_bytes: 4,
+            slack_bytes: 8,
+            levels_bytes: 16,
+            sync_bytes: 32,
+            ids_bytes: 64,
+            retired_bytes: 128,
+            snapshots_bytes: 256,
+            scratch_bytes: 512,
+            fixed_bytes: 1024,
+        }
+    }
+
+    #[test]
+    fn every_category_counts_once() {
+        assert_eq!(each().total(), 2047);
+        assert_eq!(each().overhead(), 2046);
+        assert_eq!(each().overhead_percent(4092), 50.0);
+        assert_eq!(each().overhead_percent(0), 0.0);
+    }
+
+    #[test]
+    fn reports_are_added_category_by_category() {
+        let double = MemoryReport {
+            vectors_bytes: 2,
+            codes_bytes: 4,
+            links_bytes: 8,
+            slack_bytes: 16,
+            levels_bytes: 32,
+            sync_bytes: 64,
+            ids_bytes: 128,
+            retired_bytes: 256,
+            snapshots_bytes: 512,
+            scratch_bytes: 1024,
+            fixed_bytes: 2048,
+        };
+        assert_eq!(each() + each(), double);
+        assert_eq!(double + each() + MemoryReport::default(), each() + double);
+        assert_eq!((double + each()).total(), 3 * 2047);
+    }
+
+    #[test]
+    fn an_arc_takes_two_counts_and_what_alignment_skips() {
+        #[repr(align(128))]
+        struct Line([u8; 128]);
+        assert_eq!(arc_bytes::<()>(), 16);
+        assert_eq!(arc_bytes::<u8>(), 24);
+        assert_eq!(arc_bytes::<u64>(), 24);
+        assert_eq!(arc_bytes::<Line>(), 128 + size_of_val(&Line([0; 128]).0));
+    }
+}

@@ -177,6 +177,9 @@ mod tests {
             assert_eq!((Link::to(node).node(), Link::to(node).is_anchor()), (node, false));
             assert_eq!((Link::anchor(node).node(), Link::anchor(node).is_anchor()), (node, true));
             assert_ne!(Link::anchor(node), Link::NIL, "node {n} would read as an empty slot");
+            assert_eq!([Link::to(node), Link::anchor(node)].map(Link::to_bits), [n, n | 1 << 31]);
+            assert_eq!(Link::from_bits(Link::anchor(node).to_bits()), Link::anchor(node));
+            assert_eq!(node.to_string(), n.to_string());
         }
     }
 
