@@ -52,16 +52,16 @@ fn rounds(graph: &Mvcc, before: usize) -> usize {
     let kept = report.snapshots_bytes;
     assert!(kept > 40 * NODES as usize, "{kept} bytes");
     link_all(graph, 8, false);
-    let reader = graph.read();
+    let walk = epoch::pin();
     let (_, report) = missed("it keeps no others");
     assert_eq!(report.snapshots_bytes, kept);
     drop(snapshot);
-    let (_, report) = missed("when it goes, what it kept waits for readers");
+    let (_, report) = missed("when it goes, what it kept waits for walks");
     assert_eq!(report.snapshots_bytes, 0);
     assert!(report.retired_bytes >= kept / 2, "{report:#?}");
-    drop(reader);
+    drop(walk);
     graph.quiesce();
-    let (_, report) = missed("without readers all is freed");
+    let (_, report) = missed("without walks all is freed");
     assert_eq!((report.snapshots_bytes, report.retired_bytes), (0, 0));
     quiet
 }

@@ -137,7 +137,7 @@ mod tests {
     fn lists_are_thawed_as_long_as_a_session_that_may_change_them_is_open() {
         let graph = Batch::with_config(&GraphConfig::new(4)).unwrap();
         let frozen = || graph.phase.frozen().is_some();
-        let readers = (graph.read(), graph.read());
+        let _readers = (graph.read(), graph.read());
         assert!(frozen());
         let (first, second) = (graph.write(0), graph.write(0));
         assert!(!frozen());
@@ -145,6 +145,5 @@ mod tests {
         assert!(!frozen());
         second.commit().unwrap();
         assert!(frozen());
-        drop(readers);
     }
 }
