@@ -477,7 +477,9 @@ fn a_session_that_may_change_lists_shows_them_too<G: Graph>() {
     edit(&graph, |session| {
         session.found(entry);
         set(session, At::new(NodeId::new(2), 1), &[Link::to(NodeId::new(1))]);
+        assert!(!session.may_have_tombstones());
         session.tombstone(NodeId::new(1));
+        assert!(session.may_have_tombstones());
     });
     edit(&graph, |session| {
         nodes(0..3).for_each(|node| assert_eq!(session.level(node), node.get() as Level));

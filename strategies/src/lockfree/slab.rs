@@ -429,6 +429,21 @@ mod tests {
     }
 
     #[test]
+    fn a_record_names_as_many_retired_blocks_as_it_has_words() {
+        let slab = Arc::new(Slab::new(&GraphConfig::new(16)));
+        let pin = epoch::pin();
+        let mut retired = Retired::NONE;
+        // Four units of eight words, of which the first leads to the next record.
+        for blocks in 1..=100_usize {
+            let block = slab.take(0, 0, &pin);
+            slab.retire(block, &mut retired, 0, &pin);
+            assert_eq!(retired.units, blocks + 4 * blocks.div_ceil(31), "{blocks} blocks of one unit");
+        }
+        Slab::settle(&slab, retired, 0, 0, &pin);
+        assert_eq!(slab.retired_bytes(), (100 + 4 * 4) * 32);
+    }
+
+    #[test]
     fn each_thread_has_a_number_and_with_it_a_shard() {
         let slab = Slab::new(&GraphConfig::new(16));
         let own = || {
