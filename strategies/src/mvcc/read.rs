@@ -106,3 +106,35 @@ impl View for Read<'_> {
         self.shared.prefetch(at, stage);
     }
 }
+
+#[cfg(all(test, not(hnsw_loom)))]
+mod tests {
+    use super::*;
+    use crate::Mvcc;
+    use hnsw_core::graph::{Edit, Graph, GraphConfig, Link, NodeId, Snapshots, Verdict};
+
+    /// A reader met the commit that replaced the second version, and comes to the chain when that version is gone from it. What
+    /// it finds there is older than what others were shown.
+    #[test]
+    fn a_version_that_a_snapshot_keeps_does_not_stand_in_for_a_newer_one() {
+        let graph = Mvcc::with_config(&GraphConfig::new(4)).unwrap();
+        let node = graph.reserve(1, |_| 0).unwrap();
+        let put = |target| {
+            let mut session = graph.write(0);
+            session.rewrite(At::base(node), |_, out| {
+                out.push(Link::to(NodeId::new(target)));
+                Verdict::Replace
+            });
+            session.commit().unwrap().0
+        };
+        let first = put(7);
+        let snapshot = graph.snapshot();
+        let second = put(8);
+        put(9);
+        let (id, mut buf) = (ListId { upper: false, number: node.index() }, LinkBuf::new());
+        assert!(!graph.shared.read_before(id, second, &mut buf));
+        assert!(graph.shared.read_before(id, first, &mut buf));
+        assert_eq!(&buf[..], [Link::to(NodeId::new(7))]);
+        drop(snapshot);
+    }
+}
