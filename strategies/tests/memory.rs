@@ -4,7 +4,7 @@
 #[path = "models/allocator.rs"]
 mod allocator;
 
-use allocator::{calls, live};
+use allocator::{calls, own};
 use hnsw_core::graph::{At, Edit, Graph, GraphConfig, Level, Link, MemoryReport, NodeId, Verdict};
 
 const NODES: usize = 5_000;
@@ -65,10 +65,10 @@ fn reported_is_counted<G: Graph>() {
     let levels = (0..NODES as u32).map(|n| usize::from(level(NodeId::new(n))));
     let (upper, lists) = (levels.clone().filter(|&l| l > 0).count(), NODES + levels.sum::<usize>());
     for config in [GraphConfig::new(16), GraphConfig::new(16).with_capacity(NODES)] {
-        let before = live();
+        let before = own();
         let graph = Box::new(G::with_config(&config).unwrap());
         fill(&*graph, &config);
-        let counted = live() - before;
+        let counted = own() - before;
         let report = graph.memory();
         assert_eq!(report.total(), counted, "{} with {config:?}: {report:#?}", G::NAME);
         assert_eq!(report.sync_bytes, lists * sync, "{}: {report:#?}", G::NAME);
@@ -105,7 +105,7 @@ fn reported_is_counted<G: Graph>() {
             assert_eq!(calls(), before, "{}: an edit asked for memory", G::NAME);
         }
         drop(graph);
-        assert_eq!(live(), before, "{}: bytes were left", G::NAME);
+        assert_eq!(own(), before, "{}: bytes were left", G::NAME);
     }
 }
 

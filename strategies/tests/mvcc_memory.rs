@@ -5,7 +5,7 @@
 #[path = "models/allocator.rs"]
 mod allocator;
 
-use allocator::live;
+use allocator::own;
 use hnsw_core::graph::{At, Edit, Graph, GraphConfig, Link, NodeId, Snapshots, Verdict};
 use hnsw_core::sync::epoch;
 use hnsw_strategies::Mvcc;
@@ -32,13 +32,13 @@ fn link_all(graph: &Mvcc, target: u32, new: bool) {
 /// What is allocated, once the collector of epochs has freed what it can.
 fn settled() -> usize {
     (0..64).for_each(|_| epoch::pin().flush());
-    live()
+    own()
 }
 
 /// All that is kept and all that waits to be freed is in the report; returns what it missed while versions were kept and nothing waited.
 fn rounds(graph: &Mvcc, before: usize) -> usize {
     let missed = |what: &str| {
-        let (counted, report) = (live() - before, graph.memory());
+        let (counted, report) = (own() - before, graph.memory());
         let missed = counted.checked_sub(report.total()).expect("no more is reported than there is");
         // The collector of epochs keeps what it is handed in lists of its own.
         assert!(missed <= 16 << 10, "{what}: {missed} bytes of {counted} are missing: {report:#?}");
@@ -68,7 +68,7 @@ fn rounds(graph: &Mvcc, before: usize) -> usize {
 
 #[test]
 fn what_is_kept_and_what_waits_is_reported() {
-    let before = live();
+    let before = own();
     let graph = Box::new(Mvcc::with_config(&GraphConfig::new(16).with_capacity(NODES as usize)).unwrap());
     graph.reserve(NODES as usize, |_| 0).unwrap();
     let empty = graph.snapshot();

@@ -5,7 +5,7 @@
 #[path = "models/allocator.rs"]
 mod allocator;
 
-use allocator::live;
+use allocator::own;
 use hnsw_core::distance::Metric;
 use hnsw_core::graph::{
     At, Edit, Graph, GraphConfig, Level, Link, MAX_NODES, MemoryReport, NodeId, Packed, Verdict, View,
@@ -15,9 +15,9 @@ use hnsw_strategies::Sequential;
 
 /// What `make` returns, in a box, and the bytes that it and what it holds take.
 fn counted<T>(make: impl FnOnce() -> T) -> (Box<T>, usize) {
-    let before = live();
+    let before = own();
     let made = Box::new(make());
-    (made, live() - before)
+    (made, own() - before)
 }
 
 /// Bytes of a vector with 1024 components.
