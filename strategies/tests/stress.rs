@@ -1,7 +1,7 @@
 //! A program that stresses the strategies, for as long as it is told: `scripts/stress` builds it and runs it.
 //!
 //! It goes in rounds. A round makes one index of one strategy, with parameters that its seed decides, and lets four threads for each
-//! core insert, remove, search, pack and take snapshots at random, one by one and by batches, for some seconds. What they find is
+//! core insert, remove, search, pack and take snapshots at random, one by one and by batches, for a second. What they find is
 //! checked as they go (contract P2, P3, P4, P5, P7) and a report of memory now and then (P10); when they have ended, the whole graph
 //! (P1, P6), its counts, and answers against brute force.
 //!
@@ -29,7 +29,7 @@ use support::{METRICS, Oracle, Random, assert_ordered, assert_whole};
 
 const THREADS_PER_CORE: usize = 4;
 /// Seconds of a round.
-const ROUND: f64 = 2.0;
+const ROUND: f64 = 1.0;
 /// Between two looks at the memory report.
 const LOOK: Duration = Duration::from_millis(250);
 /// Snapshots that a thread holds at most.

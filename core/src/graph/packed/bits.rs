@@ -148,6 +148,11 @@ mod tests {
         stream(31, &[7; 20]).decode(15..23, &mut LinkBuf::new());
     }
 
+    #[test]
+    fn nothing_comes_back_of_an_empty_stream() {
+        check(1, &[], 0..0);
+    }
+
     proptest! {
         #[test]
         fn any_range_of_any_stream_comes_back(

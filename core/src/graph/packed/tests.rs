@@ -158,6 +158,11 @@ proptest! {
 }
 
 #[test]
+fn a_graph_of_one_node_without_links_is_frozen() {
+    check(Shape { nodes: 1, m: 2, thinning: 2, gone: 0, seed: 0 });
+}
+
+#[test]
 fn numbers_of_more_than_16_bits_come_back() {
     for nodes in [1 << 16, (1 << 16) + 1, 70_001] {
         check(Shape { nodes, m: 8, thinning: 8, gone: 30, seed: nodes as u64 });

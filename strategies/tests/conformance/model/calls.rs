@@ -73,6 +73,8 @@ fn call() -> impl Strategy<Value = Call> {
         2 => Just(Call::Pack),
         8 => (any::<usize>(), point()).prop_map(|(which, point)| Call::SearchFrozen(which, point)),
         1 => Just(Call::RemoveAll),
+        // The index grows beyond its first segments while snapshots and copies are held.
+        1 => (250usize..350, any::<u64>()).prop_map(|(count, seed)| Call::InsertMany(count, seed)),
     ]
 }
 
