@@ -39,6 +39,7 @@ use super::scratch::{Scratch, with_local};
 use super::search::Searcher;
 use super::select::LinkKind;
 use crate::graph::{At, Edit, Entry, Graph, Level, NodeId, View};
+use crate::planted;
 use crate::vectors::Codec;
 use rayon::prelude::*;
 
@@ -126,6 +127,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
     fn round_size(&self, present: usize, next: &[NodeId]) -> usize {
         let most = match present {
             few if few < SERIAL_START => 1,
+            many if planted!("rounds-by-threads") => (many / SHARE).min(16 * rayon::current_num_threads()),
             many => (many / SHARE).min(MAX_ROUND),
         };
         let top = self.graph.read().entry().map(|entry| entry.level);
