@@ -21,7 +21,7 @@ use crate::snapshots::{self, Shot, watch};
 use crate::support::{Random, assert_whole};
 use hnsw_core::graph::{Graph, NodeId, Snapshots};
 use hnsw_core::hnsw::Index;
-use hnsw_core::sync::{Arc, explore, thread};
+use hnsw_core::sync::{Arc, AtomicU32, Ordering, explore, spin_loop, thread};
 use hnsw_strategies::{Batch, Fine, Slots};
 use promises::{Hold, Promise, promise};
 use scenes::{M, Scene, searched};
@@ -203,6 +203,41 @@ fn at_each_point<G: Graph>(test: &str, scene: &Scene, others: &[Other<G>]) {
             scene.name
         );
         assert_eq!(writers.is_some(), written.held_up > 0, "{}: {}: writers {written}", G::NAME, scene.name);
+    }
+}
+
+#[test]
+fn whoever_waits_is_found_out_and_goes_on_afterwards() {
+    for (at, yields, waits) in [(0, true, true), (2, true, true), (2, false, true), (9, true, false)] {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        explore(Suspending::new(at, 2, &seen), move || {
+            let flag = Arc::new(AtomicU32::new(0));
+            let raised = Arc::clone(&flag);
+            let victim = thread::spawn(move || {
+                for value in [1, 2] {
+                    // Relaxed [suspended-raise]: shuttle reorders nothing.
+                    raised.store(value, Ordering::Relaxed);
+                }
+            });
+            let look = move |until: u32| {
+                let flag = Arc::clone(&flag);
+                move || {
+                    // Relaxed [suspended-look]: as above.
+                    while flag.load(Ordering::Relaxed) < until {
+                        if yields {
+                            spin_loop();
+                        }
+                    }
+                }
+            };
+            let others = [2, 0].map(|until| thread::spawn(look(until)));
+            core::iter::once(victim).chain(others).for_each(|thread| thread.join().unwrap());
+        });
+        let Seen { ended, waits: found, .. } = &*seen.lock().unwrap();
+        assert_eq!(*ended, !waits, "suspended after {at} points");
+        // The second of them has nothing to wait for.
+        let expected = if waits { vec![Some("suspended-look"), None] } else { Vec::new() };
+        assert_eq!(*found, expected, "suspended after {at} points, yields: {yields}");
     }
 }
 
