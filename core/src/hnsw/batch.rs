@@ -5,10 +5,10 @@ use super::search::Neighbor;
 use super::{Index, check_k_ef};
 use crate::error::{BatchError, InsertError, SearchError, VectorError};
 use crate::graph::{Graph, NodeId};
+use crate::sync::parallel::*;
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 use crate::vectors::Codec;
 use core::ops::{ControlFlow, Range};
-use rayon::prelude::*;
 
 /// Rows that one thread takes at a time, at least: enough to make stealing rare, few enough to balance the end.
 const GRAIN: usize = 16;

@@ -40,8 +40,8 @@ use super::search::Searcher;
 use super::select::LinkKind;
 use crate::graph::{At, Edit, Entry, Graph, Level, NodeId, View};
 use crate::planted;
+use crate::sync::parallel::*;
 use crate::vectors::Codec;
-use rayon::prelude::*;
 
 /// Nodes below this are inserted one after another: nodes of one round do not see each other.
 const SERIAL_START: usize = 256;

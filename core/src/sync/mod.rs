@@ -26,7 +26,7 @@ mod counted;
 mod hooked;
 #[cfg(hnsw_loom)]
 mod loom;
-#[cfg(any(test, hnsw_loom, hnsw_count))]
+#[cfg(any(test, hnsw_loom, hnsw_shuttle, hnsw_count))]
 mod scan;
 #[cfg(hnsw_shuttle)]
 mod shuttle;

@@ -10,6 +10,8 @@
 use std::fmt;
 use std::fs;
 use std::iter;
+#[cfg(any(hnsw_loom, hnsw_shuttle, hnsw_count))]
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -30,6 +32,15 @@ pub struct Site {
     pub on_failure: bool,
     /// What the comment says after the name.
     pub why: String,
+}
+
+#[cfg(any(hnsw_loom, hnsw_shuttle, hnsw_count))]
+impl Site {
+    /// Whether what is called from `place` belongs to the site.
+    pub(super) fn is_at(&self, place: &Location<'_>) -> bool {
+        (self.line..=self.last_line).contains(&place.line())
+            && place.file().replace('\\', "/").ends_with(&self.file)
+    }
 }
 
 impl fmt::Display for Site {
@@ -53,7 +64,7 @@ pub fn ordering(name: &str) -> Option<Ordering> {
 
 /// All sites of the workspace, in the order of files and lines: those of the libraries, and those of protocols that tests
 /// model on their own.
-#[cfg(any(hnsw_loom, hnsw_count, not(test)))]
+#[cfg(any(hnsw_loom, hnsw_shuttle, hnsw_count, not(test)))]
 pub fn workspace() -> Vec<Site> {
     sources().iter().flat_map(|(file, text)| scan(file, text)).collect()
 }

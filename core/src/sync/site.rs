@@ -54,9 +54,7 @@ fn state() -> MutexGuard<'static, State> {
 
 impl Site {
     fn covers(&self, at: &Location<'_>, slot: Slot) -> bool {
-        (self.line..=self.last_line).contains(&at.line())
-            && self.on_failure == (slot == Slot::Failure)
-            && at.file().replace('\\', "/").ends_with(&self.file)
+        self.on_failure == (slot == Slot::Failure) && self.is_at(at)
     }
 }
 

@@ -12,6 +12,11 @@ pub mod thread {
     pub use ::std::thread::{JoinHandle, scope, spawn, yield_now};
 }
 
+/// Loops over many things at once: `rayon`.
+pub mod parallel {
+    pub use rayon::prelude::*;
+}
+
 /// Cells whose accesses a model checker can see.
 pub mod cell {
     /// [`core::cell::UnsafeCell`] with the two-closure interface of `loom`: reads and writes say which they are.

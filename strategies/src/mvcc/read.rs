@@ -32,6 +32,10 @@ impl Shared {
     #[inline]
     fn read_once(&self, id: ListId, list: List<'_>, buf: &mut LinkBuf) -> bool {
         let word = list.word();
+        if hnsw_core::planted!("mvcc-read-waits") && word.is_writing() {
+            self.wait_for_committer();
+            return false;
+        }
         if !word.is_writing() { list.copy(word, buf) } else { self.read_before(id, word.stamp(), buf) }
     }
 

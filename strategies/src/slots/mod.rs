@@ -92,6 +92,11 @@ impl InPlace for Slots {
         // Under the lock: a mixture is no list for `f` to decide about.
         let held = Held::take(lock, &self.waits);
         list::read_locked(row, list);
+        #[cfg(hnsw_planted)]
+        let (held, mut kept) = match hnsw_core::planted!("slots-prune-locked") {
+            true => (None, Some(held)),
+            false => (Some(held), None),
+        };
         drop(held);
         loop {
             out.clear();
@@ -100,6 +105,8 @@ impl InPlace for Slots {
             }
             assert!(out.len() <= cap, "{} links at {at:?}, which holds {cap}", out.len());
             list::arrange(list, out, next);
+            #[cfg(hnsw_planted)]
+            drop(kept.take());
             let held = Held::take(lock, &self.waits);
             list::read_locked(row, now);
             // The links are all that there is to a list: one that has changed and changed back is the list that `f` saw.

@@ -6,7 +6,7 @@
 //! it: between two points there is only code of the algorithm that touches nothing shared.
 //!
 //! What the points cannot reach is the inside of a strategy's own calls, between two of its atomic accesses. No code of others
-//! runs there, so nothing can panic, and to be suspended there is what the models in `loom_*.rs` are about.
+//! runs there, so nothing can panic, and to be suspended there is what `histories/suspended/` is about.
 
 use crate::codec::{Hook, Hooked};
 use core::cell::RefCell;

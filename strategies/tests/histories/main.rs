@@ -8,6 +8,7 @@
 //! | [`record`] | what threads do and what is written down |
 //! | [`check`] | histories node by node, and each search against brute force (P2 to P5) |
 //! | [`snapshots`] | snapshots as sets of writes: a chain that agrees with stamps and real time (P7) |
+//! | `suspended` | histories around a thread that is suspended at each access of a call, and who may wait for it (P8); under shuttle only |
 //!
 //! In an ordinary build threads race, and a seed decides what each asks; the environment variable `HNSW_SEEDS` asks for more
 //! than the usual 2, of which each is [`ROUNDS`] indexes. `scripts/shuttle` runs the same with schedules that a seed decides
@@ -27,6 +28,8 @@ mod snapshots;
 #[path = "../conformance/support.rs"]
 #[allow(dead_code, reason = "written for the conformance tests, which use more of it")]
 mod support;
+#[cfg(hnsw_shuttle)]
+mod suspended;
 
 use clock::Clock;
 use hnsw_core::distance::Metric;

@@ -7,7 +7,7 @@ mod lock;
 
 pub use self::lock::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use super::hooked::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
-pub use super::std::{Arc, Published, cell, compiler_fence, spin_loop, thread};
+pub use super::std::{Arc, Published, cell, compiler_fence, parallel, spin_loop, thread};
 
 use super::counted::SiteCount;
 use super::hooked::Access;
@@ -39,10 +39,7 @@ enum Kind {
 impl Kind {
     const fn name(self) -> &'static str {
         match self {
-            Kind::Atomic(Access::Load) => "load",
-            Kind::Atomic(Access::Store) => "store",
-            Kind::Atomic(Access::Update) => "update",
-            Kind::Atomic(Access::Exchange) => "exchange",
+            Kind::Atomic(access) => access.name(),
             Kind::Fence => "fence",
             Kind::Lock => "lock",
             Kind::ReadLock => "read lock",
@@ -108,12 +105,7 @@ pub(super) fn sites() -> Vec<SiteCount> {
     for table in open(&TABLES).iter() {
         for ((place, kind), count) in open(table).iter() {
             let file = place.file().replace('\\', "/");
-            let covers = |site: &&Site| {
-                !site.on_failure
-                    && file.ends_with(&site.file)
-                    && (site.line..=site.last_line).contains(&place.line())
-            };
-            let (site, file) = match SITES.iter().find(covers) {
+            let (site, file) = match SITES.iter().find(|site| !site.on_failure && site.is_at(place)) {
                 Some(site) => (site.name.clone(), site.file.clone()),
                 None => (format!("{file}:{}", place.line()), file),
             };

@@ -22,3 +22,15 @@ pub enum Access {
     /// Writes it if it is what was expected.
     Exchange,
 }
+
+impl Access {
+    /// In a word.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Access::Load => "load",
+            Access::Store => "store",
+            Access::Update => "update",
+            Access::Exchange => "exchange",
+        }
+    }
+}

@@ -33,6 +33,11 @@ pub mod thread {
     pub use ::loom::thread::{JoinHandle, spawn, yield_now};
 }
 
+/// Loops over many things at once: `rayon`, which loom does not know. No model has any.
+pub mod parallel {
+    pub use rayon::prelude::*;
+}
+
 /// Mutual exclusion in the shape of `parking_lot`.
 #[derive(Debug, Default)]
 pub struct Mutex<T>(::loom::sync::Mutex<T>);

@@ -20,11 +20,12 @@ thread_local! {
 }
 
 /// As in `crossbeam-epoch`.
+#[track_caller]
 pub fn pin() -> Guard {
     if !explores() {
         return crossbeam_epoch::pin();
     }
-    point();
+    point("pin");
     PARTICIPANTS.with_borrow_mut(|Participants { collector, handles }| {
         handles.entry(current().id()).or_insert_with(|| collector.register()).pin()
     })

@@ -6,19 +6,23 @@
 //! that does not end.
 //!
 //! It knows nothing of reorderings: orderings are what `hnsw_loom` is for. Outside of [`explore`] this backend is the running one.
+//! A scheduler may ask before which access the running thread is ([`standing`]), and which locks it has given back ([`given_back`]).
 
 pub mod epoch;
 mod lock;
+pub mod parallel;
+mod place;
 
-pub use self::lock::{Mutex, RwLock};
+pub use self::lock::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use self::place::{given_back, standing};
 pub use super::hooked::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 pub use super::std::cell;
 pub use ::std::sync::Arc;
 pub use ::std::sync::atomic::{compiler_fence, fence};
-pub use parking_lot::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
 
 use ::shuttle::scheduler::Scheduler;
 use ::std::cell::Cell;
+use ::std::panic::Location;
 
 /// Threads: those of `shuttle`, but for scoped ones, which it does not run.
 pub mod thread {
@@ -40,16 +44,20 @@ fn explores() -> bool {
     EXPLORES.get()
 }
 
-/// A point at which another thread may run.
-pub(super) fn point() {
+/// A point at which another thread may run, before the caller does this.
+#[track_caller]
+fn point(what: &'static str) {
     if explores() {
-        ::shuttle::sync::atomic::AtomicBool::new(false).load(::std::sync::atomic::Ordering::SeqCst);
+        place::stand(what, Location::caller(), || {
+            ::shuttle::sync::atomic::AtomicBool::new(false).load(::std::sync::atomic::Ordering::SeqCst);
+        });
     }
 }
 
 /// Before an access: another thread may run.
-pub(super) fn before(_access: super::hooked::Access) {
-    point();
+#[track_caller]
+pub(super) fn before(access: super::hooked::Access) {
+    point(access.name());
 }
 
 /// After an exchange that failed.
@@ -62,6 +70,15 @@ pub fn spin_loop() {
     } else {
         ::std::hint::spin_loop();
     }
+}
+
+/// Runs `f` without a point in it, though it is part of a schedule: what comes before that which is to be explored. No other
+/// thread may hold a lock that it takes.
+pub fn unexplored<R>(f: impl FnOnce() -> R) -> R {
+    let explores = EXPLORES.replace(false);
+    let result = f();
+    EXPLORES.set(explores);
+    result
 }
 
 /// Runs `f` with the schedules of `scheduler`.
@@ -99,20 +116,23 @@ impl<T> Published<T> {
     }
 
     /// The newest value.
+    #[track_caller]
     pub fn load(&self) -> Arc<T> {
-        point();
+        point("load");
         self.0.load()
     }
 
     /// Reads the newest value.
+    #[track_caller]
     pub fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
-        point();
+        point("load");
         self.0.with(f)
     }
 
     /// Replaces the value.
+    #[track_caller]
     pub fn store(&self, value: Arc<T>) {
-        point();
+        point("store");
         self.0.store(value);
     }
 }
