@@ -265,8 +265,8 @@ fn racing_replacements_both_count() {
     model(2, "epoch: replace against replace", list_add);
 }
 
-/// Proves: the lock of the facade keeps readers and writers apart. Failing, it would mean: the models of the coarse lock
-/// prove nothing.
+/// Proves: the lock of the facade keeps readers and writers apart. Failing, it would mean: the models of `coarse`, in
+/// `strategies/tests/loom_table.rs`, prove nothing.
 fn read_write_lock() {
     let pair = Arc::new(RwLock::new((0, 0)));
     let writer = {

@@ -1,6 +1,9 @@
 //! Models of `batch`: all interleavings and reorderings of small programs. Each says what it proves and what its failure
-//! would mean for a user, and is shown to fail when an ordering that it needs is weakened.
+//! would mean for a user, here or in `models`, and is shown to fail when an ordering that it needs is weakened.
 #![cfg(hnsw_loom)]
+
+#[allow(dead_code, reason = "shared with models that use more of it")]
+mod models;
 
 use hnsw_core::graph::{At, Edit, Entry, Graph, GraphConfig, Level, Link, LinkBuf, NodeId, Verdict, View};
 use hnsw_core::sync::cell::UnsafeCell;
@@ -306,4 +309,55 @@ fn raise_against_raise() {
 #[test]
 fn the_higher_of_two_entry_points_stays() {
     model(3, "batch: raise against raise and search", raise_against_raise);
+}
+
+#[test]
+fn an_append_survives_pruning() {
+    model(2, "batch: prune against append", models::prune_against_append::<Batch>);
+}
+
+#[test]
+fn an_anchor_is_there_for_whoever_has_met_the_node() {
+    model(2, "batch: anchor against search", models::anchor_against_search::<Batch>);
+}
+
+#[test]
+fn a_node_that_is_met_is_whole() {
+    model(2, "batch: publication against search", models::publication::<Batch>);
+}
+
+#[test]
+fn a_node_that_another_thread_has_linked_is_whole() {
+    model(2, "batch: publication by another against search", models::publication_by_another::<Batch>);
+}
+
+/// Each of these must fail.
+mod weakened {
+    use super::*;
+    use Ordering::Relaxed;
+
+    macro_rules! needs {
+        ($($test:ident: $site:literal, $model:expr;)*) => {$(
+            #[test]
+            fn $test() {
+                expect_weak($site, Relaxed, || {
+                    model(2, $site, $model);
+                });
+            }
+        )*};
+    }
+
+    needs! {
+        lock_of_pruning: "list-lock", models::prune_against_append::<Batch>;
+        unlock_of_pruning: "list-unlock", models::prune_against_append::<Batch>;
+        lock_of_an_anchor: "list-lock", models::anchor_against_search::<Batch>;
+        unlock_of_an_anchor: "list-unlock", models::anchor_against_search::<Batch>;
+        freeze_of_an_anchor: "batch-freeze", models::anchor_against_search::<Batch>;
+        frozen_for_an_anchor: "batch-frozen", models::anchor_against_search::<Batch>;
+        lock_of_a_copied_link: "list-lock", models::publication_by_another::<Batch>;
+        unlock_of_a_copied_link: "list-unlock", models::publication_by_another::<Batch>;
+        freeze_of_a_copied_link: "batch-freeze", models::publication_by_another::<Batch>;
+        node_publish: "node-publish", models::publication::<Batch>;
+        node_state: "node-state", models::publication::<Batch>;
+    }
 }

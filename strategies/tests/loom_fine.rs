@@ -1,6 +1,9 @@
 //! Models of `fine`: all interleavings and reorderings of small programs. Each says what it proves and what its failure
-//! would mean for a user, and is shown to fail when an ordering that it needs is weakened.
+//! would mean for a user, here or in `models`, and is shown to fail when an ordering that it needs is weakened.
 #![cfg(hnsw_loom)]
+
+#[allow(dead_code, reason = "shared with models that use more of it")]
+mod models;
 
 use hnsw_core::graph::{At, Edit, Entry, Graph, GraphConfig, Level, Link, LinkBuf, NodeId, Verdict, View};
 use hnsw_core::sync::cell::UnsafeCell;
@@ -244,4 +247,52 @@ fn raise_against_raise() {
 #[test]
 fn the_higher_of_two_entry_points_stays() {
     model(3, "fine: raise against raise and search", raise_against_raise);
+}
+
+#[test]
+fn an_append_survives_pruning() {
+    model(3, "fine: prune against append", models::prune_against_append::<Fine>);
+}
+
+#[test]
+fn an_anchor_is_there_for_whoever_has_met_the_node() {
+    model(3, "fine: anchor against search", models::anchor_against_search::<Fine>);
+}
+
+#[test]
+fn a_node_that_is_met_is_whole() {
+    model(3, "fine: publication against search", models::publication::<Fine>);
+}
+
+#[test]
+fn a_node_that_another_thread_has_linked_is_whole() {
+    model(3, "fine: publication by another against search", models::publication_by_another::<Fine>);
+}
+
+/// Each of these must fail.
+mod weakened {
+    use super::*;
+    use Ordering::Relaxed;
+
+    macro_rules! needs {
+        ($($test:ident: $site:literal, $model:expr;)*) => {$(
+            #[test]
+            fn $test() {
+                expect_weak($site, Relaxed, || {
+                    model(2, $site, $model);
+                });
+            }
+        )*};
+    }
+
+    needs! {
+        lock_of_pruning: "list-lock", models::prune_against_append::<Fine>;
+        unlock_of_pruning: "list-unlock", models::prune_against_append::<Fine>;
+        lock_of_an_anchor: "list-lock", models::anchor_against_search::<Fine>;
+        unlock_of_an_anchor: "list-unlock", models::anchor_against_search::<Fine>;
+        lock_of_a_copied_link: "list-lock", models::publication_by_another::<Fine>;
+        unlock_of_a_copied_link: "list-unlock", models::publication_by_another::<Fine>;
+        node_publish: "node-publish", models::publication::<Fine>;
+        node_state: "node-state", models::publication::<Fine>;
+    }
 }

@@ -1,10 +1,11 @@
 //! Models of the lock-free strategy, through the trait. Each says what it proves and what its failure would mean
-//! for a user; the tests of the module `weakened` show that each needs its orderings.
+//! for a user, here or in `models`; the tests of the module `weakened` show that each needs its orderings.
 #![cfg(hnsw_loom)]
 
-use hnsw_core::graph::{
-    At, Edit, Entry, Graph, GraphConfig, Level, Link, LinkBuf, NodeId, NodeState, Verdict, View,
-};
+#[allow(dead_code, reason = "shared with models that use more of it")]
+mod models;
+
+use hnsw_core::graph::{At, Edit, Entry, Graph, GraphConfig, Level, Link, LinkBuf, NodeId, Verdict, View};
 use hnsw_core::sync::cell::UnsafeCell;
 use hnsw_core::sync::model::{expect_weak, model};
 use hnsw_core::sync::{Arc, Ordering, epoch, thread};
@@ -98,32 +99,6 @@ fn rewrite_rewrite() {
     let mut links = world.links(base(0));
     links.sort_unstable();
     assert_eq!(links, [Link::to(node(1)), Link::to(node(2))]);
-}
-
-/// Proves: a reader that met a node in a list sees its row and its own list, and one that finds it live sees them
-/// too, even if a third thread has copied the link. Failing, it would mean for a user: a search walks into a node
-/// without neighbours, or reads a vector that is not there yet.
-fn publication() {
-    let world = world(|_| 0);
-    let owner = spawn(&world, |world| {
-        // One session, as the algorithm does it. (Between two, the fences of the epoch order more than a session
-        // promises.)
-        let mut write = world.graph.write(0);
-        world.write_row(1);
-        replace(&mut write, base(1), 0);
-        write.publish(node(1));
-        replace(&mut write, base(0), 1);
-    });
-    let view = world.graph.read();
-    let live = view.state(node(1)) == NodeState::Live;
-    let met = view.links(base(0), &mut LinkBuf::new()).contains(&Link::to(node(1)));
-    if live || met {
-        world.check_row(node(1));
-        assert_eq!(view.links(base(1), &mut LinkBuf::new()), [Link::to(node(0))]);
-    }
-    assert!(!met || view.state(node(1)) == NodeState::Live);
-    drop(view);
-    owner.join().unwrap();
 }
 
 /// Whether some execution of `reuse_under_reader` used the block again. Outside of the model, so it orders nothing.
@@ -286,7 +261,23 @@ fn racing_rewrites_both_count() {
 
 #[test]
 fn a_node_that_is_met_is_whole() {
-    model(2, "lockfree: publication against search", publication);
+    model(2, "lockfree: publication against search", models::publication::<LockFree>);
+}
+
+#[test]
+fn a_node_that_another_thread_has_linked_is_whole() {
+    // One switch only: three threads that enter and leave the epoch have more than 60,000 executions with it.
+    model(1, "lockfree: publication by another against search", models::publication_by_another::<LockFree>);
+}
+
+#[test]
+fn an_append_survives_pruning() {
+    model(2, "lockfree: prune against append", models::prune_against_append::<LockFree>);
+}
+
+#[test]
+fn an_anchor_is_there_for_whoever_has_met_the_node() {
+    model(2, "lockfree: anchor against search", models::anchor_against_search::<LockFree>);
 }
 
 #[test]
@@ -336,10 +327,14 @@ mod weakened {
         block_swap: "block-swap", rewrite_rewrite;
         block_edit: "block-edit", rewrite_rewrite;
         block_again: "block-again", rewrite_rewrite;
-        block_read: "block-read", publication;
+        block_read: "block-read", models::publication::<LockFree>;
         block_read_of_one_that_may_be_freed: "block-read", reuse_under_reader;
-        node_publish: "node-publish", publication;
-        node_state: "node-state", publication;
+        node_publish: "node-publish", models::publication::<LockFree>;
+        node_state: "node-state", models::publication::<LockFree>;
+        block_swap_of_pruning: "block-swap", models::prune_against_append::<LockFree>;
+        block_edit_of_pruning: "block-edit", models::prune_against_append::<LockFree>;
+        block_swap_of_an_anchor: "block-swap", models::anchor_against_search::<LockFree>;
+        block_read_of_an_anchor: "block-read", models::anchor_against_search::<LockFree>;
         free_push: "free-push", free_list;
         free_head: "free-head", free_list;
         free_again: "free-again", free_list_in_use;
@@ -347,5 +342,19 @@ mod weakened {
         entry_found: "entry-found", founding;
         entry_raise: "entry-raise", entry;
         entry_read: "entry-read", entry;
+    }
+
+    #[test]
+    fn block_swap_of_a_copied_link() {
+        expect_weak("block-swap", Relaxed, || {
+            model(1, "block-swap", models::publication_by_another::<LockFree>);
+        });
+    }
+
+    #[test]
+    fn block_read_of_a_copied_link() {
+        expect_weak("block-read", Relaxed, || {
+            model(1, "block-read", models::publication_by_another::<LockFree>);
+        });
     }
 }

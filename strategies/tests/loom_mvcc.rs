@@ -1,6 +1,9 @@
-//! Models of `mvcc`. Each says what it proves and what its failure would mean for a user. The tests of the module
-//! `weakened` show for each ordering that a model needs it: with the ordering weakened, the model must fail.
+//! Models of `mvcc`. Each says what it proves and what its failure would mean for a user, here or in `models`. The tests of the
+//! module `weakened` show for each ordering that a model needs it: with the ordering weakened, the model must fail.
 #![cfg(hnsw_loom)]
+
+#[allow(dead_code, reason = "shared with models that use more of it")]
+mod models;
 
 use hnsw_core::graph::{
     At, Edit, Entry, Graph, GraphConfig, Link, LinkBuf, NodeId, NodeState, Snapshots, Verdict, View,
@@ -273,6 +276,37 @@ fn slots_for_all() {
     model(2, "mvcc: registry growth", registry_growth);
 }
 
+#[test]
+fn an_append_survives_pruning() {
+    model(2, "mvcc: prune against append", models::prune_against_append::<Mvcc>);
+}
+
+#[test]
+fn an_anchor_is_there_for_whoever_has_met_the_node() {
+    model(2, "mvcc: anchor against search", models::anchor_against_search::<Mvcc>);
+}
+
+#[test]
+fn a_node_that_is_met_is_whole() {
+    model(2, "mvcc: publication against search", models::publication::<Mvcc>);
+}
+
+#[test]
+fn a_node_that_another_thread_has_linked_is_whole() {
+    // One switch only: with two it has more than 270,000 executions.
+    model(1, "mvcc: publication by another against search", models::publication_by_another::<Mvcc>);
+}
+
+#[test]
+fn the_highest_entry_wins_and_leads_on() {
+    model(2, "mvcc: raise against raise against search", models::raise_against_raise::<Mvcc>);
+}
+
+#[test]
+fn one_thread_founds() {
+    model(2, "mvcc: found against found against search", models::found_against_found::<Mvcc>);
+}
+
 /// Each ordering that a model needs, one at a time. The order of the root itself (`published-store`, `published-load`) is
 /// shown in the models of core: here the two SeqCst fences hide it, because loom switches threads at no fence.
 mod weakened {
@@ -297,6 +331,10 @@ mod weakened {
         list_begin_fence: "list-begin-fence" Relaxed, newest_read_and_commit;
         list_check_fence: "list-check-fence" Relaxed, snapshot_read_and_commit;
         list_end_of_a_link: "list-end" Relaxed, link_to_a_new_node;
+        list_end_of_an_anchor: "list-end" Relaxed, models::anchor_against_search::<Mvcc>;
+        list_word_of_an_anchor: "list-word" Relaxed, models::anchor_against_search::<Mvcc>;
+        node_publish: "node-publish" Relaxed, models::publication::<Mvcc>;
+        node_state: "node-state" Relaxed, models::publication::<Mvcc>;
         chain_push: "chain-push" Relaxed, walk_and_unlink;
         chain_walk: "chain-walk" Relaxed, walk_and_unlink;
         snapshot_fence_halved: "snapshot-fence" AcqRel, registration_and_vacuum;

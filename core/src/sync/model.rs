@@ -34,8 +34,9 @@ const CHILD: &str = "HNSW_EXPECT_FAILURE";
 const DEADLINE: Duration = Duration::from_secs(240);
 
 /// Runs all executions of `f` that switch away from a running thread at most `preemptions` times (`None`: any number),
-/// and prints how many those were. Returns that number. `HNSW_LOOM_AT_LEAST` raises a bound, `LOOM_MAX_PREEMPTIONS` overrules
-/// all. After `LOOM_MAX_DURATION` seconds, if that is set, it runs no more of them and prints that it was cut short.
+/// and prints how many those were and the bound that held. Returns that number. `HNSW_LOOM_AT_LEAST` raises a bound,
+/// `LOOM_MAX_PREEMPTIONS` overrules all. After `LOOM_MAX_DURATION` seconds, if that is set, it runs no more of them and prints
+/// that it was cut short.
 ///
 /// # Panics
 /// When an execution panics, races, deadlocks or leaks, and when there was only one: then nothing was explored.
@@ -49,6 +50,8 @@ pub fn model(
         std::env::var(AT_LEAST).ok().map(|least| least.parse().expect("HNSW_LOOM_AT_LEAST is a number"));
     let bound = preemptions.into().map(|bound: usize| bound.max(at_least.unwrap_or(0)));
     builder.preemption_bound = builder.preemption_bound.or(bound);
+    let switches =
+        builder.preemption_bound.map_or("unbounded".into(), |bound| format!("at most {bound} switches"));
     builder.max_branches = builder.max_branches.max(20_000);
     let executions = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&executions);
@@ -68,7 +71,8 @@ pub fn model(
         eprintln!("{EXPLORED}{name}");
     }
     let cut = if limit.is_some_and(|limit| begin.elapsed() >= limit) { ", cut short" } else { "" };
-    println!("{name}: {executions} executions{cut}");
+    // A line that `scripts/loom` reads.
+    println!("{name}: {executions} executions, {switches}{cut}");
     assert!(executions > 1, "{name}: only one execution, so no interleaving was explored");
     executions
 }

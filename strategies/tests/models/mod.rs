@@ -1,5 +1,5 @@
-//! Models of what strategies with lists in place have in common, through the trait. Each says what it proves and what its
-//! failure would mean for a user; who runs them shows which orderings they need.
+//! Models of what strategies have in common, through the trait. Each says what it proves and what its failure would mean for
+//! a user; who runs them says with which bound, and shows which orderings they need.
 
 use hnsw_core::graph::{
     At, Edit, Entry, Graph, GraphConfig, Level, Link, LinkBuf, NodeId, NodeState, Verdict, View,
@@ -40,9 +40,29 @@ pub fn world<G: Graph>() -> Arc<World<G>> {
 }
 
 fn world_with_levels<G: Graph>(level_of: impl Fn(NodeId) -> Level) -> Arc<World<G>> {
+    world_of(NODES, level_of)
+}
+
+/// This many nodes; there is room for four.
+pub fn world_of<G: Graph>(nodes: usize, level_of: impl Fn(NodeId) -> Level) -> Arc<World<G>> {
     let graph = G::with_config(&GraphConfig::new(2).with_capacity(NODES)).unwrap();
-    graph.reserve(NODES, level_of).unwrap();
+    graph.reserve(nodes, level_of).unwrap();
     Arc::new(World { graph, rows: core::array::from_fn(|_| UnsafeCell::new(0)) })
+}
+
+/// A copy of a list, as a session sees it.
+pub fn links(view: &impl View, at: At) -> Vec<Link> {
+    view.links(at, &mut LinkBuf::new()).to_vec()
+}
+
+/// Replaces a list by what `change` makes of it.
+pub fn rewrite(edit: &mut impl Edit, at: At, mut change: impl FnMut(&mut Vec<Link>)) {
+    edit.rewrite(at, |list, out| {
+        let mut list = list.to_vec();
+        change(&mut list);
+        out.copy_from(&list);
+        Verdict::Replace
+    });
 }
 
 impl<G: Graph> World<G> {
@@ -60,19 +80,23 @@ impl<G: Graph> World<G> {
     }
 
     pub fn links(&self, at: At) -> Vec<Link> {
-        self.graph.read().links(at, &mut LinkBuf::new()).to_vec()
+        links(&self.graph.read(), at)
     }
 
-    /// Replaces a list by what `change` makes of it.
-    pub fn change(&self, at: At, mut change: impl FnMut(&mut Vec<Link>)) {
-        let mut edit = self.graph.write(0);
-        edit.rewrite(at, |list, out| {
-            let mut list = list.to_vec();
-            change(&mut list);
-            out.copy_from(&list);
-            Verdict::Replace
+    /// Makes an edit. One that is refused is repeated with the strongest session that there is: all that a model needs of the
+    /// patience of a real one.
+    pub fn edit(&self, mut change: impl FnMut(&mut G::Write<'_>)) {
+        let done = [0, u32::MAX].into_iter().any(|attempt| {
+            let mut edit = self.graph.write(attempt);
+            change(&mut edit);
+            edit.commit().is_ok()
         });
-        assert!(edit.commit().is_ok());
+        assert!(done, "an edit was refused twice");
+    }
+
+    /// [Rewrites](rewrite) one list.
+    pub fn change(&self, at: At, mut change: impl FnMut(&mut Vec<Link>)) {
+        self.edit(|edit| rewrite(edit, at, &mut change));
     }
 
     /// Adds a link, as a reverse edge is added.
@@ -126,31 +150,35 @@ pub fn prune_against_append<G: Graph>() {
 /// a user: a search compares with a half-written vector, or is stranded at a node without neighbours.
 pub fn publication<G: Graph>() {
     let world = world::<G>();
-    let owner = spawn(&world, |world| {
-        world.write_row(1);
-        let mut edit = world.graph.write(0);
-        let append = |edit: &mut G::Write<'_>, at, link| {
-            edit.rewrite(at, |list, out| {
-                out.copy_from(list);
-                out.push(link);
-                Verdict::Replace
-            });
-        };
-        append(&mut edit, base(1), to(0));
-        edit.publish(node(1));
-        append(&mut edit, base(0), to(1));
-        assert!(edit.commit().is_ok());
+    world.edit(|edit| {
+        // As every node is that another one links to.
+        edit.publish(node(0));
+        // So that a strategy that allocates lists has memory at hand.
+        rewrite(edit, base(3), |list| list.push(to(0)));
     });
+    let owner = spawn(&world, |world| {
+        world.edit(|edit| {
+            // Here, because to begin a session may order what came before it, and that is no promise.
+            world.write_row(1);
+            rewrite(edit, base(1), |list| list.push(to(0)));
+            edit.publish(node(1));
+            rewrite(edit, base(0), |list| list.push(to(1)));
+        });
+    });
+    // One session, as a search is; between two there may be more order than within one.
+    let search = world.graph.read();
     // Asked first: reading a list may order what comes after it.
-    if world.graph.read().state(node(1)) == NodeState::Live {
+    if search.state(node(1)) == NodeState::Live {
         world.check_row(node(1));
-        assert_eq!(world.links(base(1)), [to(0)]);
+        assert_eq!(links(&search, base(1)), [to(0)]);
     }
-    if world.links(base(0)) == [to(1)] {
+    if links(&search, base(0)) == [to(1)] {
         world.check_row(node(1));
-        assert_eq!(world.links(base(1)), [to(0)]);
-        assert_eq!(world.graph.read().state(node(1)), NodeState::Live);
+        assert_eq!(links(&search, base(1)), [to(0)]);
+        assert_eq!(search.state(node(1)), NodeState::Live);
     }
+    // Where sessions exclude each other, the owner may still wait for this one.
+    drop(search);
     owner.join().unwrap();
 }
 
@@ -158,9 +186,14 @@ pub fn publication<G: Graph>() {
 /// user: the same.
 pub fn publication_by_another<G: Graph>() {
     let world = world::<G>();
+    // So that a strategy that allocates lists has memory at hand.
+    world.append(base(3), to(0));
     let owner = spawn(&world, |world| {
-        world.write_row(1);
-        world.append(base(0), to(1));
+        world.edit(|edit| {
+            // Here for the same reason as in `publication`.
+            world.write_row(1);
+            rewrite(edit, base(0), |list| list.push(to(1)));
+        });
     });
     let other = spawn(&world, |world| {
         if world.links(base(0)) == [to(1)] {
@@ -199,15 +232,15 @@ pub fn anchor_against_search<G: Graph>() {
 pub fn raise_against_raise<G: Graph>() {
     let world = world_with_levels::<G>(|node| node.get() as Level);
     world.write_row(0);
-    assert!(world.graph.write(0).found(Entry { node: node(0), level: 0 }));
+    world.edit(|edit| assert!(edit.found(Entry { node: node(0), level: 0 })));
     let raise = |id: u32| {
         move |world: &World<G>| {
             let entry = Entry { node: node(id), level: id as Level };
             world.write_row(id);
             world.append(At::new(entry.node, entry.level), to(0));
-            let mut edit = world.graph.write(0);
-            edit.raise_entry(entry);
-            assert!(edit.commit().is_ok());
+            world.edit(|edit| {
+                edit.raise_entry(entry);
+            });
         }
     };
     let rival = spawn(&world, raise(2));
@@ -229,8 +262,10 @@ pub fn raise_against_raise<G: Graph>() {
 pub fn found_against_found<G: Graph>() {
     let world = world::<G>();
     let found = |world: &World<G>, id: u32| {
+        let mut first = false;
         world.write_row(id);
-        world.graph.write(0).found(Entry { node: node(id), level: 0 })
+        world.edit(|edit| first = edit.found(Entry { node: node(id), level: 0 }));
+        first
     };
     let rival = {
         let world = Arc::clone(&world);
