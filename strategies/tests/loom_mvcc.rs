@@ -4,62 +4,18 @@
 
 #[allow(dead_code, reason = "shared with models that use more of it")]
 mod models;
+#[path = "models/versions.rs"]
+#[allow(dead_code, reason = "made for another program too, and used in part")]
+mod versions;
 
 use hnsw_core::graph::{
-    At, Edit, Entry, Graph, GraphConfig, Link, LinkBuf, NodeId, NodeState, Snapshots, Verdict, View,
+    At, Edit, Entry, Graph, Level, Link, LinkBuf, NodeId, NodeState, Snapshots, Stamp, Verdict, View,
 };
+use hnsw_core::sync::Ordering;
 use hnsw_core::sync::model::{expect_weak, model};
-use hnsw_core::sync::{Arc, Ordering, thread};
 use hnsw_strategies::Mvcc;
 use hnsw_strategies::mvcc::Write;
-
-const A: At = At::base(NodeId::new(0));
-const B: At = At::base(NodeId::new(1));
-
-/// The list that the commit number `version` writes: as long as it can be, so that it is stored in two words.
-fn links(version: u32) -> [Link; 4] {
-    [Link::to(NodeId::new(version)); 4]
-}
-
-fn put(session: &mut Write<'_>, at: At, version: u32) {
-    session.rewrite(at, |_, new| {
-        new.copy_from(&links(version));
-        Verdict::Replace
-    });
-}
-
-fn commit(graph: &Mvcc, change: impl FnOnce(&mut Write<'_>)) {
-    let mut session = graph.write(0);
-    change(&mut session);
-    session.commit().expect("no one else changes this list");
-}
-
-/// Nodes 0 and 1, live, each with the list of version 1; node 2, reserved.
-fn graph() -> Arc<Mvcc> {
-    let graph = Mvcc::with_config(&GraphConfig::new(2).with_capacity(3)).unwrap();
-    graph.reserve(3, |_| 0).unwrap();
-    commit(&graph, |session| {
-        for at in [A, B] {
-            put(session, at, 1);
-            session.publish(at.node);
-        }
-    });
-    Arc::new(graph)
-}
-
-/// The version of a list, which must be whole. 0 if it is empty.
-fn version(view: &impl View, at: At) -> u32 {
-    let mut buf = LinkBuf::new();
-    let list = view.links(at, &mut buf);
-    let version = list.first().map_or(0, |link| link.node().get());
-    assert!(list.is_empty() || list == links(version), "a torn list: {list:?}");
-    version
-}
-
-fn spawn(graph: &Arc<Mvcc>, f: impl FnOnce(&Mvcc) + 'static) -> thread::JoinHandle<()> {
-    let graph = Arc::clone(graph);
-    thread::spawn(move || f(&graph))
-}
+use versions::{A, B, commit, graph, graph_with_levels, put, shown, spawn, version};
 
 /// Proves: a read of the newest version returns one whole version, and never an older one than before; and a record that it
 /// reads in the chain is not destroyed under it, though the commit takes the record out and has it destroyed. Failing, it
@@ -97,7 +53,7 @@ fn registration_and_vacuum() {
     let graph = graph();
     let writer = spawn(&graph, |graph| commit(graph, |session| put(session, A, 2)));
     let snapshot = graph.snapshot();
-    let shown = Mvcc::stamp(&snapshot).0 as u32;
+    let shown = shown(&snapshot);
     writer.join().unwrap();
     assert_eq!(version(&snapshot, A), shown);
 }
@@ -114,7 +70,7 @@ fn commits_are_seen_whole() {
         });
     });
     let snapshot = graph.snapshot();
-    let shown = Mvcc::stamp(&snapshot).0 as u32;
+    let shown = shown(&snapshot);
     assert_eq!([version(&snapshot, B), version(&snapshot, A)], [shown; 2]);
     assert_eq!(snapshot.entry().is_some(), shown == 2);
     writer.join().unwrap();
@@ -209,6 +165,95 @@ fn commit_and_commit() {
     assert_eq!(list, [3, 4].map(|n| Link::to(NodeId::new(n))));
 }
 
+/// Executions in which a commit was answered by the thread that was committing for itself. Outside of the model, so it orders
+/// nothing.
+static ANSWERED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+/// Proves: whoever is told of its commit, also by another thread that committed for both, finds it in a snapshot; and a snapshot
+/// shows the commits up to its stamp and no others, also if two have one stamp. Failing, it would mean for a user: a point that
+/// was inserted is missing from a snapshot that is taken afterwards.
+fn commits_in_a_group() {
+    let graph = graph();
+    let put_and_look = |graph: &Mvcc, at| {
+        let mut session = graph.write(0);
+        put(&mut session, at, 2);
+        // Called by the thread that writes the list.
+        let mut wrote = false;
+        let stamp = session.commit_pausing(|| wrote = true).expect("no one else changes this list");
+        if !wrote {
+            ANSWERED.fetch_add(1, Ordering::Relaxed);
+        }
+        let snapshot = graph.snapshot();
+        assert!(Mvcc::stamp(&snapshot) >= stamp);
+        assert_eq!(version(&snapshot, at), 2);
+        (stamp, snapshot)
+    };
+    let other = spawn(&graph, move |graph| put_and_look(graph, B).0);
+    let (stamp, snapshot) = put_and_look(&graph, A);
+    let other = other.join().unwrap();
+    assert!(stamp == other || [stamp, other].contains(&Stamp(3)), "{stamp:?} and {other:?}");
+    assert_eq!(version(&snapshot, B) == 2, other <= Mvcc::stamp(&snapshot));
+}
+
+/// A search begins at this entry point: it must be whole. Its level.
+fn start(view: &impl View) -> Level {
+    let entry = view.entry().expect("there is one");
+    assert_eq!(view.state(entry.node), NodeState::Live);
+    assert_eq!(version(view, At::new(entry.node, entry.level)), 1);
+    entry.level
+}
+
+/// Proves: of two commits that raise the entry point at once the higher one wins, whoever is refused first; and a search, also
+/// one in a snapshot, begins at a node that is live and has its list. Failing, it would mean for a user: the top of the graph is
+/// lost, and every search is slow from then on; or a search ends where it begins.
+fn raise_and_raise() {
+    let graph = graph_with_levels(|node| node.get() as Level);
+    commit(&graph, |session| assert!(session.found(Entry { node: A.node, level: 0 })));
+    let raise = |graph: &Mvcc, id: u32| {
+        let entry = Entry { node: NodeId::new(id), level: id as Level };
+        let raised = [0, 3].into_iter().any(|attempt| {
+            let mut session = graph.write(attempt);
+            put(&mut session, At::new(entry.node, entry.level), 1);
+            if session.state(entry.node) != NodeState::Live {
+                session.publish(entry.node);
+            }
+            session.raise_entry(entry);
+            session.commit().is_ok()
+        });
+        assert!(raised, "an edit that holds the commit lock was refused");
+        assert!(graph.read().entry().is_some_and(|present| present.level >= entry.level));
+    };
+    let rival = spawn(&graph, move |graph| raise(graph, 2));
+    raise(&graph, 1);
+    let snapshot = graph.snapshot();
+    let level = start(&snapshot);
+    assert!(level >= 1 && start(&graph.read()) >= level);
+    rival.join().unwrap();
+    assert_eq!([start(&snapshot), start(&graph.read()), start(&graph.snapshot())], [level, 2, 2]);
+}
+
+/// Proves: of two commits that found a graph at once one does, and whoever is told that the other did finds its entry point.
+/// Failing, it would mean for a user: of the first two points of an index one is never found.
+fn found_and_found() {
+    let graph = graph();
+    let found = |graph: &Mvcc, node| {
+        let attempts = [0, 3].into_iter();
+        let mut founded = attempts.filter_map(|attempt| {
+            let mut session = graph.write(attempt);
+            let founded = session.found(Entry { node, level: 0 });
+            session.commit().is_ok().then_some(founded)
+        });
+        let founded = founded.next().expect("an edit that holds the commit lock was refused");
+        let entry = graph.read().entry().expect("someone has founded the graph");
+        assert_eq!(entry.node == node, founded);
+        founded
+    };
+    let rival = spawn(&graph, move |graph| found(graph, B.node));
+    let mine = found(&graph, A.node);
+    assert_ne!(mine, rival.join().unwrap());
+    assert_eq!(graph.snapshot().entry().map(|entry| entry.node), Some(if mine { A.node } else { B.node }));
+}
+
 /// Proves: two snapshots that find all slots taken both get one, and each keeps its versions. Failing, it would mean for a
 /// user: with many snapshots at once, one of them loses its lists.
 fn registry_growth() {
@@ -216,19 +261,16 @@ fn registry_growth() {
     let full = [graph.snapshot(), graph.snapshot()];
     let take = |graph: &Mvcc| {
         let snapshot = graph.snapshot();
-        commit(graph, |session| put(session, if Mvcc::stamp(&snapshot).0 == 1 { A } else { B }, 2));
+        commit(graph, |session| put(session, if shown(&snapshot) == 1 { A } else { B }, 2));
         snapshot
     };
-    let other = {
-        let graph = Arc::clone(&graph);
-        thread::spawn(move || graph.snapshot())
-    };
+    let other = spawn(&graph, Mvcc::snapshot);
     let mine = take(&graph);
     let theirs = other.join().unwrap();
     for snapshot in full.iter().chain([&mine]) {
         assert_eq!(version(snapshot, A), 1);
     }
-    assert_eq!(version(&theirs, A), Mvcc::stamp(&theirs).0 as u32);
+    assert_eq!(version(&theirs, A), shown(&theirs));
 }
 
 #[test]
@@ -269,6 +311,22 @@ fn an_entry_point_is_whole() {
 #[test]
 fn no_commit_is_lost() {
     model(2, "mvcc: commit and commit", commit_and_commit);
+}
+
+#[test]
+fn who_is_told_of_a_commit_finds_it() {
+    model(2, "mvcc: commits in a group", commits_in_a_group);
+    assert!(ANSWERED.load(Ordering::Relaxed) > 0, "no commit was answered by another thread");
+}
+
+#[test]
+fn the_higher_entry_point_wins() {
+    model(2, "mvcc: raise and raise", raise_and_raise);
+}
+
+#[test]
+fn one_of_two_founds_the_graph() {
+    model(2, "mvcc: found and found", found_and_found);
 }
 
 #[test]
@@ -344,6 +402,8 @@ mod weakened {
         vacuum_fence_gone: "vacuum-fence" Relaxed, registration_and_vacuum;
         entry_set: "mvcc-entry-set" Relaxed, new_entry;
         entry_get: "mvcc-entry" Relaxed, new_entry;
+        entry_set_again: "mvcc-entry-set" Relaxed, raise_and_raise;
+        entry_get_again: "mvcc-entry" Relaxed, raise_and_raise;
         registry_grow: "registry-grow" Relaxed, registry_growth;
         registry_next: "registry-next" Relaxed, registry_growth;
         registry_lost: "registry-lost" Relaxed, registry_growth;

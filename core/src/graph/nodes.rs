@@ -239,9 +239,10 @@ impl Nodes {
             Ordering::Release,
             Ordering::Relaxed,
         );
-        // As above; the bug is that it comes too late.
-        #[cfg(hnsw_planted)]
-        self.removed.store(true, Ordering::Relaxed);
+        if crate::planted!("removal-flag-late") {
+            // As above; the bug is that it comes too late.
+            self.removed.store(true, Ordering::Relaxed);
+        }
         swapped.is_ok()
     }
 

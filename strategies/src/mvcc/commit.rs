@@ -31,7 +31,7 @@ use super::lists::Word;
 use super::vacuum::Vacuum;
 use super::write::{Conflict, ListWrite, WriteSet};
 use super::{Root, Shared};
-use hnsw_core::graph::{Entry, Stamp};
+use hnsw_core::graph::{Entry, Link, Stamp};
 use hnsw_core::planted;
 use hnsw_core::sync::epoch::{self, Guard};
 use hnsw_core::sync::{Arc, AtomicU64, MutexGuard, Ordering};
@@ -212,13 +212,19 @@ impl Group<'_> {
 
     fn write(&mut self, write: &mut ListWrite, set: &WriteSet, pause: &mut impl FnMut()) {
         let (id, stamp) = (write.id, self.stamp());
-        let list = self.shared.list(id);
+        let (list, links) = (self.shared.list(id), set.new_links(write));
         if let Some(undo) = write.undo.take() {
+            let mut until = stamp;
+            let evicts = |new: &[Link]| undo.record().links().iter().any(|link| !new.contains(link));
+            if planted!("mvcc-eviction-unversioned") && links.is_some_and(evicts) {
+                // As if no snapshot could show it.
+                until = undo.record().from();
+            }
             let version = self.shared.lists(id).chain(id.number).push(undo, self.guard);
-            self.committer.vacuum.add(id, version, stamp);
+            self.committer.vacuum.add(id, version, until);
         }
         let new = Word::new(stamp, write.mark);
-        match set.new_links(write) {
+        match links {
             Some(links) => list.write(write.before, new, links, &mut *pause),
             None => list.stamp(new),
         }
