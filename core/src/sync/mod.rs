@@ -22,6 +22,8 @@
 #[cfg(hnsw_count)]
 mod count;
 mod counted;
+#[cfg(test)]
+mod gate;
 #[cfg(any(hnsw_shuttle, hnsw_count))]
 mod hooked;
 #[cfg(hnsw_loom)]
