@@ -22,15 +22,17 @@ pub fn faults(file: &str, text: &str, sites: &[Site]) -> Vec<String> {
     let lines: Vec<&str> = text.lines().take_while(|line| *line != "mod tests {").collect();
     let code: Vec<String> = lines.iter().map(|line| scan::code(line)).collect();
     let imports = imports(&code);
-    let of_atomics = code.iter().zip(&imports).any(|(line, import)| {
-        *import && words(line).any(|at| !is_comparison(line, at)) // not of `Ord`
-    });
+    // Or the word stands for the results of comparisons.
+    let of_atomics = code
+        .iter()
+        .zip(&imports)
+        .any(|(line, import)| *import && words(line).any(|at| !is_comparison(line, at)));
     let mut faults = Vec::new();
     for (number, line) in code.iter().enumerate() {
         for at in words(line).filter(|at| !is_comparison(line, *at)) {
             let behind = line[at + NAME.len()..].trim_start();
             let ordering = behind.strip_prefix("::").map(leading_word).and_then(scan::ordering);
-            let covered = |site: &&Site| {
+            let covered = |site: &Site| {
                 site.file == file
                     && (site.line..=site.last_line).contains(&(number as u32 + 1))
                     && Some(site.ordering) == ordering
@@ -43,9 +45,7 @@ pub fn faults(file: &str, text: &str, sites: &[Site]) -> Vec<String> {
                 Some(_) if !is_argument(&code[..=number], at) => {
                     "an ordering that is no argument of an access"
                 }
-                Some(_) if !sites.iter().any(|site| covered(&site)) => {
-                    "an access without a site of its ordering"
-                }
+                Some(_) if !sites.iter().any(covered) => "an access without a site of its ordering",
                 None if of_atomics && !behind.starts_with("::") => "an ordering that is passed as a value",
                 _ => continue,
             };
