@@ -260,15 +260,12 @@ fn row_race() {
     let codec = F32::new(DIM, Metric::L2).expect("the parameters are sound");
     let row: &'static mut [Line] = Box::leak(vec![Line([0.0; 16]); codec.lines()].into());
     let address = row.as_mut_ptr().expose_provenance();
-    let writer = {
-        let codec = codec.clone();
-        thread::spawn(move || {
-            let lines = std::ptr::with_exposed_provenance_mut::<Line>(address);
-            // SAFETY: none; that is the point.
-            let row = unsafe { std::slice::from_raw_parts_mut(lines, codec.lines()) };
-            codec.encode(&vector(1), row, &mut []);
-        })
-    };
+    let writer = thread::spawn(move || {
+        let lines = std::ptr::with_exposed_provenance_mut::<Line>(address);
+        // SAFETY: none; that is the point.
+        let row = unsafe { std::slice::from_raw_parts_mut(lines, codec.lines()) };
+        codec.encode(&vector(1), row, &mut []);
+    });
     let mut query = codec.query();
     codec.prepare(&vector(2), &mut query);
     let mut distance = [f32::NAN];
