@@ -2,9 +2,11 @@
 //! it is weakened. All of it is read from the source text. `scripts/orderings` runs this.
 //!
 //! Ends with exit code 1 when the text contradicts itself: two sites of one name, a partner or a weakened site that is not
-//! there; and when a stronger ordering is not accounted for: an access without a site, a site without a partner, a weaker
-//! ordering that neither a model nor a reason rules out.
+//! there; when an access has no site, or an ordering is written where it could not be read; and when a stronger ordering is not
+//! accounted for: a site without a partner, a weaker ordering that neither a model nor a reason rules out.
 
+#[path = "../src/sync/gate.rs"]
+mod gate;
 #[path = "../src/sync/scan.rs"]
 mod scan;
 
@@ -17,11 +19,11 @@ use std::sync::atomic::Ordering;
 fn main() -> ExitCode {
     let sources: BTreeMap<String, String> = scan::sources().into_iter().collect();
     let mut sites = scan::workspace();
-    // The text that the scanner is tested with is no code.
-    sites.retain(|site| site.file != "core/src/sync/scan.rs");
+    // The text that the scanner and the gate are tested with is no code.
+    sites.retain(|site| !["core/src/sync/scan.rs", "core/src/sync/gate.rs"].contains(&&*site.file));
     let proofs: Vec<Proof> = sources.iter().flat_map(|(file, text)| proofs(file, text)).collect();
     let mut faults = faults(&sites, &proofs);
-    faults.extend(without_site(&sources, &sites));
+    faults.extend(sources.iter().flat_map(|(file, text)| gate::faults(file, text, &sites)));
     faults.iter().for_each(|fault| eprintln!("error: {fault}"));
     print!("{}", document(&sources, &sites, &proofs));
     if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -122,28 +124,6 @@ fn faults(sites: &[Site], proofs: &[Proof]) -> Vec<String> {
             "{} weakens [{}], which does not exist, in {}",
             proof.test, proof.site, proof.file
         ));
-    }
-    faults
-}
-
-/// The accesses of libraries and program that are stronger than Relaxed and have no site. The facade and its backends are no
-/// users of the facade.
-fn without_site(sources: &BTreeMap<String, String>, sites: &[Site]) -> Vec<String> {
-    const STRONGER: [&str; 4] =
-        ["Ordering::Acquire", "Ordering::Release", "Ordering::AcqRel", "Ordering::SeqCst"];
-    let mut faults = Vec::new();
-    for (file, text) in sources {
-        if file.starts_with("core/src/sync/") || file.contains("/tests/") || file.ends_with("tests.rs") {
-            continue;
-        }
-        let code = text.lines().take_while(|line| *line != "mod tests {");
-        for (number, line) in (1..).zip(code) {
-            let has_site =
-                || sites.iter().any(|s| s.file == *file && (s.line..=s.last_line).contains(&number));
-            if !line.trim().starts_with("//") && STRONGER.iter().any(|o| line.contains(o)) && !has_site() {
-                faults.push(format!("{file}:{number}: an access without a site: {}", line.trim()));
-            }
-        }
     }
     faults
 }

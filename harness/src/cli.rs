@@ -218,7 +218,7 @@ fn ended(outcome: Outcome) -> ExitCode {
 /// The first signal asks for an orderly end, the second ends at once.
 fn watch_signals() -> Result<()> {
     ctrlc::set_handler(|| {
-        // Relaxed: a wish; nothing is read because of it.
+        // Relaxed [signal-stop]: a wish; nothing is read because of it.
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }

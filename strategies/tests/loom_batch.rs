@@ -7,35 +7,36 @@ mod models;
 
 use hnsw_core::graph::{At, Edit, Entry, Graph, GraphConfig, Level, Link, LinkBuf, NodeId, Verdict, View};
 use hnsw_core::sync::cell::UnsafeCell;
-use hnsw_core::sync::model::{expect_weak, model};
+use hnsw_core::sync::model::{expect_failure, expect_weak, model};
 use hnsw_core::sync::{Arc, Ordering, thread};
 use hnsw_strategies::Batch;
 
 const VECTOR: u32 = 7;
+const NODES: usize = 4;
 
-/// A graph of three nodes at most, and the vector of the one that is inserted while others look.
+/// A graph of four nodes at most, and the vectors of those that are inserted while others look.
 struct World {
     graph: Batch,
-    vector: UnsafeCell<u32>,
+    vectors: [UnsafeCell<u32>; NODES],
 }
 
-// SAFETY: whether all accesses to the cell are ordered is what the models ask, and the model checker watches.
+// SAFETY: whether all accesses to the cells are ordered is what the models ask, and the model checker watches.
 unsafe impl Sync for World {}
 
 impl World {
     fn new() -> Arc<Self> {
-        let graph = Batch::with_config(&GraphConfig::new(2).with_capacity(3)).unwrap();
-        Arc::new(World { graph, vector: UnsafeCell::new(0) })
+        let graph = Batch::with_config(&GraphConfig::new(2).with_capacity(NODES)).unwrap();
+        Arc::new(World { graph, vectors: core::array::from_fn(|_| UnsafeCell::new(0)) })
     }
 
-    fn write_vector(&self) {
+    fn write_vector(&self, node: NodeId) {
         // SAFETY: the model checker fails the model if anyone else accesses the cell meanwhile.
-        self.vector.with_mut(|vector| unsafe { *vector = VECTOR });
+        self.vectors[node.index()].with_mut(|vector| unsafe { *vector = VECTOR });
     }
 
-    fn read_vector(&self) -> u32 {
+    fn read_vector(&self, node: NodeId) -> u32 {
         // SAFETY: the model checker fails the model if anyone writes the cell meanwhile.
-        self.vector.with(|vector| unsafe { *vector })
+        self.vectors[node.index()].with(|vector| unsafe { *vector })
     }
 
     fn links(&self, at: At) -> Vec<Link> {
@@ -70,14 +71,14 @@ fn read_against_rewrite() {
     let writer = {
         let world = Arc::clone(&world);
         thread::spawn(move || {
-            world.write_vector();
+            world.write_vector(node(2));
             world.prepend(At::base(node(0)), node(2));
         })
     };
     let list = world.links(At::base(node(0)));
     if list != [to(1)] {
         assert_eq!(list, [to(2), to(1)]);
-        assert_eq!(world.read_vector(), VECTOR);
+        assert_eq!(world.read_vector(node(2)), VECTOR);
     }
     writer.join().unwrap();
 }
@@ -96,7 +97,7 @@ fn follow_against_rewrites() {
     let writer = {
         let world = Arc::clone(&world);
         thread::spawn(move || {
-            world.write_vector();
+            world.write_vector(node(2));
             world.prepend(At::base(node(2)), node(0));
             world.prepend(At::base(node(0)), node(2));
         })
@@ -105,7 +106,7 @@ fn follow_against_rewrites() {
     if list != [to(1)] {
         assert_eq!(list, [to(2), to(1)]);
         assert_eq!(world.links(At::base(node(2))), [to(0)]);
-        assert_eq!(world.read_vector(), VECTOR);
+        assert_eq!(world.read_vector(node(2)), VECTOR);
     }
     writer.join().unwrap();
 }
@@ -192,11 +193,120 @@ fn no_lost_rewrite_needs_the_release_of_the_lock() {
     });
 }
 
+/// Whether some execution of `sessions_against_read` read both links. Outside of the model, so it orders nothing.
+static BOTH_READ: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// Proves: who reads frozen lists, without a lock, finds what each of the sessions before has written, and what it knew; also
+/// of a session that was not the last to end, even if the last was the reader's own: the changes of the word that come between
+/// hand on what the one before them released.
+/// Failing, it would mean for a user: a search beside two inserts compares with a half-written vector.
+fn sessions_against_read() {
+    let world = World::new();
+    world.graph.reserve(4, |_| 0).unwrap();
+    let (pairs, first) = ([(node(0), node(2)), (node(1), node(3))], node(0));
+    pairs.iter().for_each(|(list, _)| world.prepend(At::base(*list), first));
+    let writers = pairs.map(|(list, target)| {
+        let world = Arc::clone(&world);
+        thread::spawn(move || {
+            // The vector too is written in the session: what comes before it is released by its fence already.
+            let mut edit = world.graph.write(0);
+            world.write_vector(target);
+            edit.rewrite(At::base(list), |_, out| {
+                out.push(Link::to(target));
+                out.push(Link::to(first));
+                Verdict::Replace
+            });
+        })
+    });
+    // A session of its own, which may begin and end before, between or after those of the others.
+    drop(world.graph.write(0));
+    let read = pairs.map(|(list, target)| {
+        let links = world.links(At::base(list));
+        if links != [Link::to(first)] {
+            assert_eq!(links, [Link::to(target), Link::to(first)]);
+            assert_eq!(world.read_vector(target), VECTOR);
+        }
+        links.len()
+    });
+    if read == [2, 2] {
+        BOTH_READ.store(true, Ordering::Relaxed);
+    }
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+}
+
+#[test]
+fn frozen_lists_are_those_of_all_sessions_before() {
+    model(2, "batch: session against session against read", sessions_against_read);
+    assert!(BOTH_READ.load(Ordering::Relaxed), "no execution read what both had written");
+}
+
+#[test]
+fn lists_of_all_sessions_need_the_release_of_the_freeze() {
+    expect_weak("batch-freeze", Ordering::Relaxed, || {
+        model(2, "batch: session against session against read", sessions_against_read);
+    });
+}
+
+#[test]
+fn lists_of_all_sessions_need_the_acquire_of_the_frozen() {
+    expect_weak("batch-frozen", Ordering::Relaxed, || {
+        model(2, "batch: session against session against read", sessions_against_read);
+    });
+}
+
+/// Proves: a node of a round is whole for a search that meets it, though one task has written its vector, another one its list
+/// and a third one the link to it: each began when the one before it was joined, as the pool does it, and that is enough. With
+/// `joined` false the first is joined at the end only.
+/// Failing, it would mean for a user: a search beside a batch compares with a half-written vector, or is stuck at a new node.
+fn round_against_search(joined: bool) {
+    let world = World::new();
+    world.graph.reserve(3, |_| 0).unwrap();
+    world.prepend(At::base(node(0)), node(1));
+    let task = |step: fn(&World)| {
+        let world = Arc::clone(&world);
+        move || thread::spawn(move || step(&world))
+    };
+    let plan = task(|world| world.write_vector(node(2)));
+    let install = task(|world| world.prepend(At::base(node(2)), node(0)));
+    let link = task(|world| world.prepend(At::base(node(0)), node(2)));
+    let round = thread::spawn(move || {
+        let plan = plan();
+        let late = if joined {
+            plan.join().unwrap();
+            None
+        } else {
+            Some(plan)
+        };
+        install().join().unwrap();
+        link().join().unwrap();
+        late.into_iter().for_each(|plan| plan.join().unwrap());
+    });
+    let list = world.links(At::base(node(0)));
+    if list != [to(1)] {
+        assert_eq!(list, [to(2), to(1)]);
+        assert_eq!(world.links(At::base(node(2))), [to(0)]);
+        assert_eq!(world.read_vector(node(2)), VECTOR);
+    }
+    round.join().unwrap();
+}
+
+#[test]
+fn a_node_of_a_round_is_whole() {
+    model(2, "batch: round against search", || round_against_search(true));
+}
+
+#[test]
+fn a_whole_node_of_a_round_needs_the_join_of_its_plan() {
+    expect_failure(|| {
+        model(2, "batch: round against search", || round_against_search(false));
+    });
+}
+
 /// Reserves a node and writes its vector and its lists, which lead to node 0, all in the session that will name it as entry
 /// point: so nothing but the entry point itself can show them to others.
 fn insert(world: &World, edit: &mut impl Edit, level: Level) -> Entry {
     let new = world.graph.reserve(1, |_| level).unwrap();
-    world.write_vector();
+    world.write_vector(new);
     for level in 0..=level {
         edit.rewrite(At::new(new, level), |_, out| {
             out.push(to(0));
@@ -212,7 +322,7 @@ fn follow_entry(world: &World) {
     let entry = world.graph.read().entry();
     if let Some(entry) = entry.filter(|entry| entry.node != node(0)) {
         assert_eq!(world.links(At::new(entry.node, entry.level)), [to(0)]);
-        assert_eq!(world.read_vector(), VECTOR);
+        assert_eq!(world.read_vector(entry.node), VECTOR);
     }
 }
 
@@ -262,7 +372,7 @@ fn found_against_search() {
         thread::spawn(move || {
             let mut edit = world.graph.write(0);
             let first = world.graph.reserve(1, |_| 0).unwrap();
-            world.write_vector();
+            world.write_vector(first);
             let entry = Entry { node: first, level: 0 };
             assert!(edit.found(entry));
             assert!(!edit.found(entry));
@@ -270,7 +380,7 @@ fn found_against_search() {
     };
     if let Some(entry) = world.graph.read().entry() {
         assert_eq!(world.links(At::base(entry.node)), []);
-        assert_eq!(world.read_vector(), VECTOR);
+        assert_eq!(world.read_vector(entry.node), VECTOR);
     }
     writer.join().unwrap();
 }

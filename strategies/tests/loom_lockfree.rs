@@ -197,6 +197,31 @@ fn garbage_of_another() {
     assert_eq!(world.links(base(0)), [Link::to(node(1)), Link::to(node(2))]);
 }
 
+/// Whether some execution of `garbage_taken_at_once` found garbage. Outside of the model, so it orders nothing.
+static TAKEN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// Proves: garbage that one thread has made is complete for another one that takes it, though they have nothing else in common: no
+/// one is pinned any more, and then the collector may free at once what it is given. Failing, it would mean for a user: a block is
+/// free and linked, and two nodes share one list.
+fn garbage_taken_at_once() {
+    let world = world(|_| 0);
+    world.append(base(0), 1);
+    let writer = spawn(&world, |world| world.append(base(0), 2));
+    let waiting = world.graph.memory().retired_bytes;
+    // SAFETY: no one reads. The writer puts its garbage on the chain with the last that its one session does; so when there is
+    // anything to free, no one holds it or is about to take a block.
+    world.graph.hand_over_with(unsafe { epoch::unprotected() });
+    if world.graph.memory().retired_bytes < waiting {
+        TAKEN.store(true, Ordering::Relaxed);
+    }
+    writer.join().unwrap();
+    // Takes what was freed, if anything was.
+    world.append(base(1), 0);
+    world.append(base(2), 0);
+    let [zero, one, two] = [0, 1, 2].map(|id| Link::to(node(id)));
+    assert_eq!([0, 1, 2].map(|id| world.links(base(id))), [vec![one, two], vec![zero], vec![zero]]);
+}
+
 /// Proves: of two threads that raise the entry point the higher one wins, and a search that starts there finds the
 /// row and the lists of the node. Failing, it would mean for a user: the top of the graph is lost, or a search
 /// starts at a node that leads nowhere.
@@ -302,6 +327,12 @@ fn garbage_of_another_waits_for_readers() {
 }
 
 #[test]
+fn garbage_of_another_is_complete() {
+    model(2, "lockfree: rewrite against hand over, freed at once", garbage_taken_at_once);
+    assert!(TAKEN.load(Ordering::Relaxed), "no execution took garbage, so nothing was shown");
+}
+
+#[test]
 fn the_highest_entry_wins_and_leads_on() {
     model(2, "lockfree: raise against raise against search", entry);
 }
@@ -339,6 +370,8 @@ mod weakened {
         free_head: "free-head", free_list;
         free_again: "free-again", free_list_in_use;
         garbage_push: "garbage-push", garbage_of_another;
+        garbage_push_of_what_is_freed_at_once: "garbage-push", garbage_taken_at_once;
+        garbage_take: "garbage-take", garbage_taken_at_once;
         entry_found: "entry-found", founding;
         entry_raise: "entry-raise", entry;
         entry_read: "entry-read", entry;

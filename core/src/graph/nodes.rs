@@ -130,8 +130,9 @@ impl Nodes {
         let first = self.upper_count.fetch_add(level.into(), Ordering::Relaxed);
         self.towers.grow(tower as usize + 1);
         let fields = self.towers.row(tower as usize);
-        // Relaxed [tower-fill]: the push below publishes them.
+        // Relaxed [tower-fill]: the push below publishes it.
         fields[NODE].store(node.get(), Ordering::Relaxed);
+        // Relaxed [tower-fill-first]: as above.
         fields[FIRST].store(first, Ordering::Relaxed);
         let head = self.heads.get(node.index() / GROUP);
         // Relaxed [tower-guess]: a first guess; the tower behind it is reached through the release sequence of the push.
@@ -240,7 +241,7 @@ impl Nodes {
             Ordering::Relaxed,
         );
         if crate::planted!("removal-flag-late") {
-            // As above; the bug is that it comes too late.
+            // Relaxed [tombstones-seen-late]: as above; the bug is that it comes too late.
             self.removed.store(true, Ordering::Relaxed);
         }
         swapped.is_ok()

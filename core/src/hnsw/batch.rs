@@ -166,14 +166,16 @@ fn answer(answers: &mut Answers, queries: &[f32], dim: usize, part: &Part<'_>) -
 }
 
 /// Counts finished rows and remembers a request to stop. One shared write per inserted row, a thousandth of its cost.
-pub(super) struct Tally {
+#[derive(Default)]
+pub struct Tally {
     done: AtomicUsize,
     stopped: AtomicBool,
 }
 
 impl Tally {
-    pub(super) fn new() -> Self {
-        Tally { done: AtomicUsize::new(0), stopped: AtomicBool::new(false) }
+    /// Nothing done.
+    pub fn new() -> Self {
+        Tally::default()
     }
 
     fn add(&self, progress: &impl Fn(usize) -> ControlFlow<()>) {
@@ -181,7 +183,7 @@ impl Tally {
     }
 
     /// Counts `rows` more and tells `progress` the sum.
-    pub(super) fn add_many(&self, rows: usize, progress: &impl Fn(usize) -> ControlFlow<()>) {
+    pub fn add_many(&self, rows: usize, progress: &impl Fn(usize) -> ControlFlow<()>) {
         // Relaxed [tally-done]: a number to show; the pool's join orders the rows themselves before the caller.
         let done = self.done.fetch_add(rows, Ordering::Relaxed) + rows;
         if progress(done).is_break() {
@@ -190,12 +192,14 @@ impl Tally {
         }
     }
 
-    pub(super) fn stopped(&self) -> bool {
+    /// Whether `progress` broke, as far as this thread was told.
+    pub fn stopped(&self) -> bool {
         // Relaxed [tally-stopped]: see [tally-stop].
         self.stopped.load(Ordering::Relaxed)
     }
 
-    fn finished(&self) -> usize {
+    /// The rows that were counted. Not before the tasks that count are joined.
+    pub fn finished(&self) -> usize {
         // Relaxed [tally-read]: after the pool's join, which orders all additions before it.
         self.done.load(Ordering::Relaxed)
     }

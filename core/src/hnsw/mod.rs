@@ -26,11 +26,15 @@ mod snapshot;
 mod visited;
 
 pub use batch::Answers;
+// For the models, which call what tasks of a build call.
 pub use packed::PackedIndex;
 pub use phases::{Phase, Recorder, Stopwatch};
 pub use scratch::Scratch;
 pub use search::Neighbor;
 pub use snapshot::IndexSnapshot;
+#[cfg(hnsw_loom)]
+#[doc(hidden)]
+pub use {batch::Tally, bulk::shared, pool::Candidate};
 
 use crate::distance::Metric;
 use crate::error::{ConfigError, InsertError, MAX_EF, NotFound, SearchError};

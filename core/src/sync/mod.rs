@@ -22,6 +22,8 @@
 #[cfg(hnsw_count)]
 mod count;
 mod counted;
+#[cfg(test)]
+mod gate;
 #[cfg(any(hnsw_shuttle, hnsw_count))]
 mod hooked;
 #[cfg(hnsw_loom)]
@@ -52,3 +54,12 @@ pub use self::std::*;
 
 pub use ::std::sync::atomic::Ordering;
 pub use crossbeam_utils::CachePadded;
+
+/// Tells ThreadSanitizer, which knows no fences, that an Acquire fence has just acquired what was stored in these words. In all
+/// other builds it is nothing.
+#[inline(always)]
+pub fn acquired_by_fence(words: &[AtomicU32]) {
+    if cfg!(crossbeam_sanitize_thread) {
+        words.iter().for_each(|word| _ = word.load(Ordering::Acquire));
+    }
+}

@@ -109,7 +109,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The sites of one file.
-fn scan(file: &str, text: &str) -> Vec<Site> {
+pub fn scan(file: &str, text: &str) -> Vec<Site> {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let mut sites: Vec<Site> = Vec::new();
     let mut at = 0;
@@ -210,7 +210,7 @@ fn statement_end(lines: &[&str], first: usize) -> usize {
 }
 
 /// A line without its comment and without what is between quotes.
-fn code(line: &str) -> String {
+pub fn code(line: &str) -> String {
     let mut kept = String::new();
     let mut chars = line.chars().peekable();
     while let Some(c) = chars.next() {

@@ -455,7 +455,7 @@ impl Field<'_> {
             worked.born.push((node, Life { row: *row, insert, remove: None }));
             live.push_back(node);
         }
-        // Relaxed: a hint of what to search for; the times tell whether it must be found.
+        // Relaxed [latest-set]: a hint of what to search for; the times tell whether it must be found.
         self.latest[turn.worker].store(*last, Ordering::Relaxed);
         Ok(rows.len())
     }
@@ -520,7 +520,7 @@ impl Field<'_> {
     /// Something to search for.
     fn target(&self, random: &mut fastrand::Rng, fresh: f64) -> Target {
         match random.f64() < fresh {
-            // Relaxed: a hint of what to search for; the times tell whether it must be found.
+            // Relaxed [latest-get]: a hint of what to search for; the times tell whether it must be found.
             true => Target::Fresh(self.latest[random.usize(..self.latest.len())].load(Ordering::Relaxed)),
             false => Target::Query(self.supply.query(random)),
         }

@@ -36,7 +36,7 @@ impl Ground {
     pub(super) fn new(dataset: &Dataset, config: IndexConfig, stop: &AtomicBool) -> Result<Option<Ground>> {
         let index = Index::<LockFree, F32>::new(config)?;
         let progress: Progress<'_> = &|_| {
-            // Relaxed: a wish; nothing is read because of it.
+            // Relaxed [contest-stop]: a wish; nothing is read because of it.
             if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         match index.insert_batch(dataset.base(), progress) {

@@ -92,10 +92,12 @@ impl Team {
             batch.push(next);
         }
         pool.busy += batch.len();
-        // Relaxed, all three: hints; see the head of the module.
+        // Relaxed [team-open-set]: a hint; see the head of the module.
         self.open.store(pool.open, Ordering::Relaxed);
+        // Relaxed [team-bound-set]: as above.
         self.bound.store(pool.bound(self.ef).to_bits(), Ordering::Relaxed);
         if pool.open == 0 && pool.busy == 0 {
+            // Relaxed [team-over-set]: as above.
             self.over.store(true, Ordering::Relaxed);
         }
     }
@@ -104,11 +106,11 @@ impl Team {
     fn wait_for_work(&self) -> bool {
         let mut turns = 0;
         loop {
-            // Relaxed: nothing is read because of it before the gate, which all pass.
+            // Relaxed [team-over]: nothing is read because of it before the gate, which all pass.
             if self.over.load(Ordering::Relaxed) {
                 return false;
             }
-            // Relaxed: a hint; what there is to take is seen under the lock.
+            // Relaxed [team-open]: a hint; what there is to take is seen under the lock.
             if self.open.load(Ordering::Relaxed) > 0 {
                 return true;
             }
@@ -197,18 +199,18 @@ impl Bits {
     #[inline]
     fn insert(&self, node: u32) -> bool {
         let (word, bit) = (&self.0[node as usize / 64], 1 << (node % 64));
-        // Relaxed: most nodes were met before, and a look does not take the line from other threads.
+        // Relaxed [met-look]: most nodes were met before, and a look does not take the line from other threads.
         if word.load(Ordering::Relaxed) & bit != 0 {
             return false;
         }
-        // Relaxed: the order of accesses to one word decides who is first; nothing else is read because of it.
+        // Relaxed [met-insert]: the order of accesses to one word decides who is first; nothing else is read because of it.
         word.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
 
     /// Empties the words of these nodes.
     fn clear(&self, nodes: &[u32]) {
         for node in nodes {
-            // Relaxed: used again only behind the gate.
+            // Relaxed [met-clear]: used again only behind the gate.
             self.0[*node as usize / 64].store(0, Ordering::Relaxed);
         }
     }
@@ -228,19 +230,19 @@ struct Gate {
 impl Gate {
     /// Waits for all `threads`.
     fn wait(&self, threads: usize) {
-        // Relaxed: it changes only after this thread, too, has arrived.
+        // Relaxed [gate-arrive]: it changes only after this thread, too, has arrived.
         let passed = self.passed.load(Ordering::Relaxed);
         let mut arrived = self.arrived();
         *arrived += 1;
         if *arrived == threads {
             *arrived = 0;
-            // Relaxed: stored under the lock, which whoever sees it takes next.
+            // Relaxed [gate-pass]: stored under the lock, which whoever sees it takes next.
             self.passed.store(passed.wrapping_add(1), Ordering::Relaxed);
             return;
         }
         drop(arrived);
         let mut turns = 0;
-        // Relaxed: as above.
+        // Relaxed [gate-wait]: as above.
         while self.passed.load(Ordering::Relaxed) == passed {
             self.check();
             pause(&mut turns);
@@ -254,7 +256,7 @@ impl Gate {
 
     /// Panics if another thread of the team has: it will never arrive.
     fn check(&self) {
-        // Relaxed: a hint to give up.
+        // Relaxed [gate-broken]: a hint to give up.
         assert!(!self.broken.load(Ordering::Relaxed), "another thread of the team has panicked");
     }
 }
@@ -265,7 +267,7 @@ struct Tell<'a>(&'a Gate);
 impl Drop for Tell<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            // Relaxed: a hint to give up.
+            // Relaxed [gate-break]: a hint to give up.
             self.0.broken.store(true, Ordering::Relaxed);
         }
     }
@@ -324,7 +326,7 @@ impl<'a, V: View> Worker<'a, V> {
         let _tell = Tell(&self.team.gate);
         self.vectors.codec().prepare(query, &mut self.query);
         self.begin();
-        // Relaxed: handed on by the gate.
+        // Relaxed [team-job-set]: handed on by the gate.
         self.team.job.store(number, Ordering::Relaxed);
         self.team.gate.wait(self.team.threads);
         self.work();
@@ -336,7 +338,7 @@ impl<'a, V: View> Worker<'a, V> {
 
     /// Lets the other threads go home.
     pub(super) fn dismiss(&self) {
-        // Relaxed: handed on by the gate.
+        // Relaxed [team-dismiss]: handed on by the gate.
         self.team.job.store(NO_QUERY, Ordering::Relaxed);
         self.team.gate.wait(self.team.threads);
     }
@@ -346,7 +348,7 @@ impl<'a, V: View> Worker<'a, V> {
         let _tell = Tell(&self.team.gate);
         loop {
             self.team.gate.wait(self.team.threads);
-            // Relaxed: handed on by the gate.
+            // Relaxed [team-job]: handed on by the gate.
             let number = self.team.job.load(Ordering::Relaxed);
             if number == NO_QUERY {
                 return;
@@ -363,8 +365,9 @@ impl<'a, V: View> Worker<'a, V> {
         let team = self.team;
         let mut pool = team.pool();
         pool.begin();
-        // Relaxed, all four: handed on by the gate.
+        // Relaxed [team-bound-begin]: handed on by the gate.
         team.bound.store(f32::INFINITY.to_bits(), Ordering::Relaxed);
+        // Relaxed [team-over-begin]: as above.
         team.over.store(false, Ordering::Relaxed);
         if let Some(entry) = self.view.entry() {
             self.fresh.clear();
@@ -378,6 +381,7 @@ impl<'a, V: View> Worker<'a, V> {
             self.marked.push(at.node);
             pool.add(at, team.ef);
         }
+        // Relaxed [team-open-begin]: as above.
         team.open.store(pool.open, Ordering::Relaxed);
     }
 
@@ -413,7 +417,7 @@ impl<'a, V: View> Worker<'a, V> {
     /// Compares those neighbours of the taken candidates that no one has met, and keeps what is near enough. Rows of the first are on
     /// their way while the lists of the others are read.
     fn expand(&mut self) {
-        // Relaxed: the bound only ever falls, so an old one lets too many through, and the pool refuses them.
+        // Relaxed [team-bound]: the bound only ever falls, so an old one lets too many through, and the pool refuses them.
         let bound = f32::from_bits(self.team.bound.load(Ordering::Relaxed));
         let met = self.met();
         self.fresh.clear();

@@ -158,7 +158,7 @@ impl<G: Graph, C: Codec> Batched for Index<G, C> {
     fn insert(&self, rows: &[f32], stop: &AtomicBool) -> Result<bool> {
         // By reference, as a sweep does it, so that one form of the function is compiled for both.
         let progress: Progress<'_> = &|_| {
-            // Relaxed: a wish; nothing is read because of it.
+            // Relaxed [rungs-stop]: a wish; nothing is read because of it.
             if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         match self.insert_batch(rows, progress) {

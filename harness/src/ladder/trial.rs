@@ -63,7 +63,7 @@ fn calls(index: &dyn Called, shape: &Shape<'_>) -> Result<Option<Measured>> {
         |_| index.hands(),
         |turn, mut hands| -> Result<()> {
             while !turn.is_over() {
-                // Relaxed: hands out numbers; the rows themselves never change.
+                // Relaxed [ladder-row]: hands out numbers; the rows themselves never change.
                 let row = next.fetch_add(1, Ordering::Relaxed);
                 if row >= dataset.len() {
                     break;
@@ -188,7 +188,7 @@ fn batches(index: &dyn Batched, shape: &Shape<'_>, split: Split) -> Result<Optio
     let answers = search()?;
     let (begin, mut rounds) = (Instant::now(), 0);
     while rounds == 0 || begin.elapsed() < shape.window {
-        // Relaxed: a wish; nothing is read because of it.
+        // Relaxed [ladder-stop]: a wish; nothing is read because of it.
         if shape.stop.load(Ordering::Relaxed) {
             return Ok(None);
         }

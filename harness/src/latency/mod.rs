@@ -149,7 +149,7 @@ impl Bench<'_> {
     }
 
     fn stopped(&self) -> bool {
-        // Relaxed: a wish; nothing is read because of it.
+        // Relaxed [latency-stop]: a wish; nothing is read because of it.
         self.stop.load(Ordering::Relaxed)
     }
 

@@ -133,7 +133,7 @@ impl Shape<'_> {
                 }
             }
             Kind::Insert => {
-                // Relaxed: hands out numbers; the rows themselves never change.
+                // Relaxed [latency-row]: hands out numbers; the rows themselves never change.
                 let row = next_row.fetch_add(1, Ordering::Relaxed);
                 match row < self.dataset.len() {
                     true if hands.insert(self.dataset.row(row)) => Ending::Done,

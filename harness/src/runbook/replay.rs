@@ -220,7 +220,7 @@ impl<'a> Replay<'a> {
         };
         let first = step.tags().start;
         while !turn.is_over() {
-            // Relaxed: hands out numbers; nothing that others wrote is read because of one.
+            // Relaxed [replay-take]: hands out numbers; nothing that others wrote is read because of one.
             let at = next.fetch_add(1, Ordering::Relaxed);
             if at >= count {
                 break;

@@ -85,7 +85,7 @@ impl<'a> Script<'a> {
 
     fn row(&mut self) -> Option<&'a [f32]> {
         if self.rows.is_empty() {
-            // Relaxed: hands out numbers; the rows themselves never change.
+            // Relaxed [script-rows]: hands out numbers; the rows themselves never change.
             let from = self.next_row.fetch_add(self.round.chunk, Ordering::Relaxed);
             self.rows = from.min(self.dataset.len())..(from + self.round.chunk).min(self.dataset.len());
         }

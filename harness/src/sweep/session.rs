@@ -92,7 +92,7 @@ impl<'a> Bench<'a> {
     }
 
     fn stopped(&self) -> bool {
-        // Relaxed: a wish; nothing is read because of it.
+        // Relaxed [session-stop]: a wish; nothing is read because of it.
         self.stop.load(Ordering::Relaxed)
     }
 

@@ -47,7 +47,7 @@ impl Steps {
         loop {
             match self.lines.recv_timeout(GLANCE) {
                 Ok(()) => break,
-                // Relaxed: a wish; nothing is read because of it.
+                // Relaxed [step-stop]: a wish; nothing is read because of it.
                 Err(RecvTimeoutError::Timeout) if !stop.load(Ordering::Relaxed) => {}
                 Err(_) => return Ok(false),
             }

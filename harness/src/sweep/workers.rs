@@ -32,14 +32,14 @@ impl Turn<'_> {
     /// True when the window is over: finish the operation at hand and return.
     #[inline]
     pub fn is_over(&self) -> bool {
-        // Relaxed: a worker that learns it late does one operation more, which the joined results include.
+        // Relaxed [window-over]: a worker that learns it late does one operation more, which the joined results include.
         self.over.load(Ordering::Relaxed)
     }
 
     /// Ends the window for all workers: there is nothing left to do. Otherwise the last ones would work with fewer
     /// competitors than the row says.
     pub fn end(&self) {
-        // Relaxed: as above.
+        // Relaxed [window-end]: as above.
         self.over.store(true, Ordering::Relaxed);
     }
 }
@@ -112,7 +112,7 @@ pub fn run_counted<S, T: Send, P>(
                 let result = work(&Turn { worker, over }, state);
                 let ended = Instant::now();
                 counting.iter_mut().for_each(Counting::stop);
-                // Relaxed: a count for the watcher; what was done comes through `join`.
+                // Relaxed [window-ended]: a count for the watcher; what was done comes through `join`.
                 all_ended.fetch_add(1, Ordering::Relaxed);
                 watcher.unpark();
                 let counts = counting.into_iter().map(Counting::read).collect();
@@ -125,12 +125,14 @@ pub fn run_counted<S, T: Send, P>(
         go.wait();
         let start = Instant::now();
         let mut interrupted = false;
-        // A worker that panics is finished and was not counted.
+        // Relaxed [window-ended-read]: a count; a worker that panics is finished and was not counted.
         while ended.load(Ordering::Relaxed) < cpus.len() && !handles.iter().all(|handle| handle.is_finished())
         {
+            // Relaxed [window-stop]: a wish; nothing is read because of it.
             interrupted |= stop.load(Ordering::Relaxed);
             let left = limit.map_or(WATCH, |limit| limit.saturating_sub(start.elapsed()));
             if interrupted || left.is_zero() {
+                // Relaxed [window-close]: a worker that learns it late does one operation more.
                 over.store(true, Ordering::Relaxed);
             }
             // A worker that ends wakes us.

@@ -90,6 +90,20 @@ fn empty_list() -> AtomicU32 {
     AtomicU32::new(blocks::Handle::EMPTY.bits())
 }
 
+impl LockFree {
+    /// Hands the garbage of every finished session to the collector.
+    fn hand_over_all(&self, pin: &epoch::Guard) {
+        (0..self.slab.shards()).for_each(|shard| Slab::hand_over(&self.slab, shard, pin));
+    }
+
+    /// The same, for models that have reasons for the pin that they use.
+    #[cfg(hnsw_loom)]
+    #[doc(hidden)]
+    pub fn hand_over_with(&self, pin: &epoch::Guard) {
+        self.hand_over_all(pin);
+    }
+}
+
 impl Graph for LockFree {
     const NAME: &'static str = "lockfree";
     const CAPS: Caps = Caps {
@@ -166,7 +180,7 @@ impl Graph for LockFree {
     /// thread and of any graph, may still see: the epoch is one for the whole process.
     fn quiesce(&self) {
         let pin = epoch::pin();
-        (0..self.slab.shards()).for_each(|shard| Slab::hand_over(&self.slab, shard, &pin));
+        self.hand_over_all(&pin);
         drop(pin);
         for _ in 0..QUIESCE_ROUNDS {
             if self.slab.retired_bytes() == 0 {

@@ -277,9 +277,9 @@ impl Slab {
         // Relaxed [gathered-reset]: as `gathered-add`.
         at.gathered.store(0, Ordering::Relaxed);
         // Acquire [garbage-take]: pairs with Release [garbage-push]; the records are complete, and their blocks
-        // were unlinked before. No model: `crossbeam-epoch` puts a SeqCst fence before it takes over a deferred
-        // call, which would acquire what was pushed as well; but its interface promises no fence, and asks that the
-        // blocks were unlinked before they are handed over.
+        // were unlinked before. (`crossbeam-epoch` puts a SeqCst fence before it takes over a deferred call, which
+        // would acquire what was pushed as well; but its interface promises no fence, and there is none if it runs
+        // the call at once because no one can be pinned.)
         let records = Handle::from_bits(at.garbage.swap(Handle::EMPTY.bits(), Ordering::Acquire));
         if records == Handle::EMPTY {
             return;

@@ -2,7 +2,7 @@
 
 use hnsw_core::graph::{Link, LinkBuf};
 use hnsw_core::planted;
-use hnsw_core::sync::{AtomicU32, Ordering, fence};
+use hnsw_core::sync::{AtomicU32, Ordering, acquired_by_fence, fence};
 
 /// An empty slot.
 pub(super) fn empty() -> AtomicU32 {
@@ -17,6 +17,7 @@ pub(super) fn read(row: &[AtomicU32], to: &mut LinkBuf) {
     // Acquire [slots-read-fence]: pairs with Release [slots-write]; the rows and the lists of the nodes that the links lead to,
     // and the anchors that were written before these links.
     fence(Ordering::Acquire);
+    acquired_by_fence(row);
 }
 
 /// Copies a list that does not change, because the caller holds its lock.

@@ -28,6 +28,7 @@
 mod codes;
 mod diverse;
 mod leaves;
+pub mod shared;
 mod spare;
 mod tree;
 
@@ -42,7 +43,7 @@ use crate::distance::tile::Tiles;
 use crate::error::BatchError;
 use crate::graph::{At, Edit, Graph, Link, NodeId, Verdict};
 use crate::huge;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::AtomicU64;
 use crate::vectors::{Codec, Vectors};
 use codes::{Codes, Work};
 use core::ops::ControlFlow;
@@ -50,6 +51,7 @@ use diverse::Diverse;
 use leaves::{FAN, Slot, leaves, point};
 use rayon::iter::repeat_n;
 use rayon::prelude::*;
+use shared::{Candidates, Counts, Incoming};
 use spare::Spare;
 use tree::{Forest, Lists};
 
@@ -65,8 +67,6 @@ const CONSIDERED: usize = 48;
 const MOST_LINKS: usize = 8;
 /// Points, or lists, that one thread takes at a time.
 const GRAIN: usize = 256;
-/// No candidate.
-const NONE: u32 = u32::MAX;
 /// Steps that report their progress, of equal weight.
 const STEPS: usize = 4;
 
@@ -161,7 +161,7 @@ impl<C: Codec> Plan<'_, C> {
         &self,
         codes: &Codes<'_>,
         order: &Order,
-        candidates: &[AtomicU32],
+        candidates: &Candidates,
         tick: Tick<'_>,
     ) -> ControlFlow<(), Chosen> {
         let (count, cap) = (order.points.len(), self.cap);
@@ -178,10 +178,8 @@ impl<C: Codec> Plan<'_, C> {
                         visited.begin(count);
                         visited.insert(NodeId::new(*owner));
                         chooser.others.clear();
-                        for candidate in &candidates[*owner as usize * FAN * NEAR..][..FAN * NEAR] {
-                            // Relaxed [bulk-candidate-read]: written before the pool's join that ended the comparing.
-                            let candidate = candidate.load(Ordering::Relaxed);
-                            if candidate != NONE && visited.insert(NodeId::new(candidate)) {
+                        for candidate in candidates.of(*owner as usize) {
+                            if visited.insert(NodeId::new(candidate)) {
                                 codes.fetch(candidate);
                                 chooser.others.push(candidate);
                             }
@@ -260,7 +258,7 @@ impl<C: Codec> Plan<'_, C> {
     ) -> ControlFlow<(), Lists> {
         let (count, cap) = (order.points.len(), self.cap);
         let point = |node: NodeId| node.get() - self.first.get();
-        let incoming = Incoming::of(self.first, order, chosen);
+        let incoming = incoming(self.first, order, chosen);
         let slots = huge::collect(repeat_n(Link::NIL, count * cap));
         let mut lists = Lists { cap, lens: vec![0; count], slots };
         let chunks = lists.slots.par_chunks_mut(GRAIN * cap).zip(lists.lens.par_chunks_mut(GRAIN));
@@ -444,9 +442,10 @@ fn compare(
     groups: &[Vec<Slot>],
     spare: &Spare<Work>,
     tick: Tick<'_>,
-) -> ControlFlow<(), Vec<AtomicU32>> {
+) -> ControlFlow<(), Candidates> {
     let size = codes.len() * FAN * NEAR;
-    let candidates = huge::collect((0..size).into_par_iter().map(|_| AtomicU32::new(NONE)));
+    let words = huge::collect((0..size).into_par_iter().map(|_| Candidates::none()));
+    let candidates = Candidates::new(NEAR, FAN, words);
     groups.par_iter().with_max_len(1).try_for_each(|group| {
         let points: Vec<u32> = group.iter().map(|slot| point(*slot)).collect();
         let nearest = |codes: &Codes<'_>, number: &(dyn Fn(usize) -> u32 + Sync), work: &mut Work| {
@@ -454,11 +453,8 @@ fn compare(
             codes.columns((0..points.len()).map(number), panels);
             codes.rows((0..points.len()).map(number), rows);
             codes.tiles().nearest(rows, panels, NEAR, Some(0), tile, |row, found| {
-                let slots = &candidates[group[row] as usize * NEAR..][..found.len()];
-                for (slot, column) in slots.iter().zip(found) {
-                    // Relaxed [bulk-candidate]: no one else writes this one, and the pool's join orders it before readers.
-                    slot.store(points[*column as usize], Ordering::Relaxed);
-                }
+                let found = found.iter().map(|column| points[*column as usize]);
+                candidates.put(group[row] as usize, found);
             });
         };
         spare.with(|work| codes.for_group(&points, work, nearest));
@@ -468,52 +464,21 @@ fn compare(
     ControlFlow::Continue(candidates)
 }
 
-/// The links to each point, by place: candidates whose distance is that of the link.
-struct Incoming {
-    /// Where the links to a place begin, and where the last ends.
-    starts: Vec<u32>,
-    /// [`Candidate::to_bits`].
-    links: Vec<AtomicU64>,
-}
-
-impl Incoming {
-    fn of(first: NodeId, order: &Order, chosen: &Chosen) -> Incoming {
-        let place = |node: NodeId| order.places[node.index() - first.index()] as usize;
-        let next: Vec<AtomicU32> = order.points.iter().map(|_| AtomicU32::new(0)).collect();
-        chosen.lists().with_min_len(GRAIN).for_each(|list| {
-            for link in list {
-                // Relaxed [bulk-count]: counts; the pool's join orders them before they are read.
-                next[place(link.node())].fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        let mut starts = Vec::with_capacity(next.len() + 1);
-        let mut end = 0;
-        for next in &next {
-            starts.push(end);
-            // Relaxed [bulk-counted]: after the join; no other thread is at work.
-            let count = next.load(Ordering::Relaxed);
-            next.store(end, Ordering::Relaxed);
-            end += count;
+/// The links that others have to each point.
+fn incoming(first: NodeId, order: &Order, chosen: &Chosen) -> Incoming {
+    let place = |node: NodeId| order.places[node.index() - first.index()] as usize;
+    let counts = Counts::new(order.points.len());
+    chosen
+        .lists()
+        .with_min_len(GRAIN)
+        .for_each(|list| list.iter().for_each(|link| counts.count(place(link.node()))));
+    let room = |links: usize| huge::collect((0..links).into_par_iter().map(|_| AtomicU64::new(0)));
+    let placing = counts.placed(room);
+    chosen.lists().zip(&order.points).with_min_len(GRAIN).for_each(|(list, point)| {
+        let source = NodeId::new(first.get() + point);
+        for link in list {
+            placing.add(place(link.node()), Candidate::new(link.distance(), source));
         }
-        starts.push(end);
-        let links = huge::collect((0..end as usize).into_par_iter().map(|_| AtomicU64::new(0)));
-        chosen.lists().zip(&order.points).with_min_len(GRAIN).for_each(|(list, point)| {
-            let source = NodeId::new(first.get() + point);
-            for link in list {
-                // Relaxed [bulk-place]: hands out places.
-                let at = next[place(link.node())].fetch_add(1, Ordering::Relaxed);
-                let link = Candidate::new(link.distance(), source);
-                // Relaxed [bulk-link]: no one else writes this one, and the pool's join orders it before readers.
-                links[at as usize].store(link.to_bits(), Ordering::Relaxed);
-            }
-        });
-        Incoming { starts, links }
-    }
-
-    /// The links to a place, in no order that means anything.
-    fn to(&self, place: usize) -> impl Iterator<Item = Candidate> {
-        let links = &self.links[self.starts[place] as usize..self.starts[place + 1] as usize];
-        // Relaxed [bulk-link-read]: written before the join that ended the counting.
-        links.iter().map(|link| Candidate::from_bits(link.load(Ordering::Relaxed)))
-    }
+    });
+    placing.end()
 }

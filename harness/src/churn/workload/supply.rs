@@ -115,7 +115,7 @@ impl Supply {
 
 impl Queue {
     fn take(&self, again: bool) -> Option<u32> {
-        // Relaxed: hands out numbers; the rows themselves never change.
+        // Relaxed [supply-take]: hands out numbers; the rows themselves never change.
         let at = self.next.fetch_add(1, Ordering::Relaxed);
         let at = if again && !self.rows.is_empty() { at % self.rows.len() } else { at };
         self.rows.get(at).copied()
