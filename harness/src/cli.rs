@@ -74,6 +74,9 @@ enum Command {
     Capacity(CapacityArgs),
     Limit(LimitArgs),
     Doctor(DoctorArgs),
+    /// Measure one session of a sweep, which starts this itself and says on standard input what to measure
+    #[command(hide = true)]
+    Session,
 }
 
 /// Set by Ctrl-C and by a request to terminate.
@@ -144,6 +147,7 @@ fn run(command: &Command) -> Result<ExitCode> {
             | Command::Latency(_)
             | Command::Ladder(_)
             | Command::Data(_)
+            | Command::Session
     );
     if measures {
         // A misspelt override must not pass for a measurement of what it names.
@@ -205,6 +209,10 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Doctor(args) => doctor::run(args, &mut io::stdout().lock())
             .context("cannot write to standard output")
             .map(|()| done),
+        Command::Session => {
+            watch_signals()?;
+            sweep::serve(&STOP).map(|()| done)
+        }
     }
 }
 

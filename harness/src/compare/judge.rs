@@ -237,6 +237,7 @@ fn comparable(one: &Run, other: &Run, force: bool) -> Result<(), Refusal> {
             ("CPU", run.cpu_model().unwrap_or("unknown").to_owned()),
             ("number of allowed CPUs", run.allowed_cpus.len().to_string()),
             ("build profile", run.build.profile.clone()),
+            ("isolation", run.config.isolation.name().to_owned()),
         ]
     };
     if let Some(difference) = first_difference(figures(one), figures(other)) {

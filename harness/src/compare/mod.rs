@@ -68,7 +68,7 @@ pub struct CompareArgs {
     /// What `hnsw-lab noise` wrote on this machine
     #[arg(long, value_name = "FILE")]
     pub noise: Option<PathBuf>,
-    /// Compare in spite of another machine or build profile
+    /// Compare in spite of another machine, build profile or isolation
     #[arg(long)]
     pub force: bool,
     /// Print JSON instead of a table

@@ -9,6 +9,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use super::pin_current_thread;
 use crate::record;
 use crate::stats::median;
@@ -45,8 +47,8 @@ pub struct Canary {
 }
 
 /// What the kernels took.
-#[derive(Clone, Copy)]
-struct Seconds {
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Seconds {
     arithmetic: f64,
     memory: f64,
 }
@@ -54,6 +56,13 @@ struct Seconds {
 impl Canary {
     /// Makes the ring, and takes the reference on this CPU (`None`: wherever the system puts it).
     pub fn new(cpu: Option<usize>) -> Canary {
+        let mut canary = Canary::after(Seconds { arithmetic: 1.0, memory: 1.0 }, cpu);
+        canary.reference = canary.timed(REFERENCE_READINGS);
+        canary
+    }
+
+    /// Makes the ring in a process that was started after the reference had been taken.
+    pub fn after(reference: Seconds, cpu: Option<usize>) -> Canary {
         let lines = RING_BYTES / LINE;
         let mut order: Vec<u32> = (0..lines as u32).collect();
         fastrand::Rng::with_seed(SEED).shuffle(&mut order);
@@ -61,9 +70,12 @@ impl Canary {
         for (at, &line) in order.iter().enumerate() {
             ring[line as usize].next = order[(at + 1) % lines];
         }
-        let mut canary = Canary { ring, cpu, reference: Seconds { arithmetic: 1.0, memory: 1.0 } };
-        canary.reference = canary.timed(REFERENCE_READINGS);
-        canary
+        Canary { ring, cpu, reference }
+    }
+
+    /// What the kernels took before the sweep.
+    pub fn reference(&self) -> Seconds {
+        self.reference
     }
 
     /// How long it takes now, over what it took before the sweep.

@@ -15,7 +15,7 @@ use super::Machine;
 use super::tree::spelled;
 
 /// What `--memory` may ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MemoryPolicy {
     /// From the node of the thread that touches a page first.
     Local,

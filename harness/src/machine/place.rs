@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
 use super::{Machine, MemoryInForce, MemoryPolicy, Placement, memory};
 
 // No documentation comment: clap would take it for the description of the commands that have these flags.
 #[expect(missing_docs, reason = "it would become the help of the commands that flatten it")]
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct PlaceArgs {
     /// Where threads run: compact, scatter, smt, none, or list:CPUS
     ///

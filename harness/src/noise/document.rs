@@ -38,6 +38,9 @@ pub struct Document {
     pub pairs: usize,
     /// Length of a timed window.
     pub seconds: f64,
+    /// What measured each of the two. Documents without it are of one process, and of one index where nothing was built.
+    #[serde(default)]
+    pub isolation: record::Isolation,
     /// Seed of orders and of the draws that the figures follow from.
     pub seed: u64,
     /// The numbers of blocks that [`Point::smallest`] is about.
@@ -137,6 +140,7 @@ impl Document {
             dataset: rows.run.dataset.clone(),
             pairs: config.blocks / 2,
             seconds: config.seconds,
+            isolation: config.isolation,
             seed: config.seed,
             for_blocks: for_blocks.to_vec(),
             points,

@@ -93,8 +93,8 @@ fn measure(args: &SweepArgs, stop: &AtomicBool) -> Result<record::Document> {
     let out: PathBuf = folder.path().join("pairs.json");
     let sweep = SweepArgs {
         blocks: 2 * args.blocks,
-        // One index under both names, unless building is what is measured.
-        keep_indexes: !args.workloads.iter().any(|workload| workload.builds()),
+        // In one process, one index under both names, unless building is what is measured.
+        keep_indexes: args.in_process && !args.workloads.iter().any(|workload| workload.builds()),
         counters: false,
         step: false,
         fresh: false,

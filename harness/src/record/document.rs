@@ -7,7 +7,7 @@ use hnsw_core::graph::{Contention as GraphContention, MemoryReport};
 use hnsw_core::hnsw::Phase;
 use serde::{Deserialize, Serialize};
 
-use super::Counters;
+use super::{Counters, RecordError};
 use crate::footprint::Footprint;
 use crate::machine::{MemoryInForce, Seat};
 use crate::sweep::Workload;
@@ -142,6 +142,9 @@ pub struct Config {
     /// Blocks end when every 95 % interval is as tight as this ratio of its ends; then `blocks` is the most. Null where they do not.
     #[serde(default)]
     pub until_ratio: Option<f64>,
+    /// What measures the sessions. Documents without it are of one process.
+    #[serde(default)]
+    pub isolation: Isolation,
     /// Seed of levels, orders and operation mixes.
     pub seed: u64,
     /// How workers are placed on CPUs.
@@ -177,6 +180,27 @@ impl Config {
 
 fn one() -> f64 {
     1.0
+}
+
+/// What measures the sessions of a sweep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// Each of them a fresh process.
+    Process,
+    /// One process, all of them in turn.
+    #[default]
+    None,
+}
+
+impl Isolation {
+    /// The name in documents.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Isolation::Process => "process",
+            Isolation::None => "none",
+        }
+    }
 }
 
 /// One trial.
@@ -238,6 +262,19 @@ pub struct Row {
 }
 
 impl Row {
+    /// Refuses what would not be read again.
+    ///
+    /// # Errors
+    /// [`RecordError::NotANumber`].
+    pub fn check(&self) -> Result<(), RecordError> {
+        // JSON has no NaN and no infinity: they would be written as null and make the document unreadable.
+        let readable = serde_json::to_string(self).and_then(|text| serde_json::from_str::<Row>(&text));
+        readable.map(drop).map_err(|error| RecordError::NotANumber {
+            key: self.key().to_string(),
+            detail: error.to_string(),
+        })
+    }
+
     /// What tells the point and block of this row from all others. With [`Row::attempt`] it is unique in a document.
     pub fn key(&self) -> Key {
         Key {
@@ -252,7 +289,7 @@ impl Row {
 }
 
 /// What tells one row of a document from all others.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key {
     /// Concurrency strategy.
     pub strategy: String,

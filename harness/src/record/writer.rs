@@ -74,11 +74,7 @@ impl Writer {
         if self.done.contains(&key) && self.document.rows.iter().any(again) {
             return Err(RecordError::Duplicate { path: self.path.clone(), key: key.to_string() });
         }
-        // JSON has no NaN and no infinity: they would be written as null and make the document unreadable.
-        let readable = serde_json::to_string(&row).and_then(|text| serde_json::from_str::<Row>(&text));
-        if let Err(error) = readable {
-            return Err(RecordError::NotANumber { key: key.to_string(), detail: error.to_string() });
-        }
+        row.check()?;
         self.document.rows.push(row);
         self.done.insert(key);
         self.or_unwritable(replace(&self.path, &self.document))

@@ -5,15 +5,17 @@ use crate::data::generate::{Shape, clustered, uniform};
 use crate::data::{Dataset, LoadOptions, TruthCache, TruthSource, embedded, load};
 use crate::machine::PlaceArgs;
 use crate::progress;
+use crate::record::Isolation;
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use hnsw_core::distance::Metric;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 /// Kinds of generated data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum Generate {
     /// Uniform in the unit cube: no structure, the hardest case
     Uniform,
@@ -26,7 +28,7 @@ pub enum Generate {
 /// Without flags: all strategies, 1, 2, 4, … threads up to the cores that this process may use, all workloads, on a real
 /// data set that is part of the program. Prints a table, writes one JSON document, and says how to see the curves. A sweep
 /// that was stopped goes on where it was when the same command is given again.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
 #[command(after_help = "Examples:
   hnsw-lab sweep
   hnsw-lab sweep --strategies fine,lockfree --threads 1,2,4,8 --workloads search --ef 32,64,128
@@ -36,12 +38,15 @@ pub struct SweepArgs {
     /// Base vectors: a file, a folder with base.*, query.* and gt.*, or an HDF5 file of ann-benchmarks [default: the
     /// embedded SIFT set]
     #[arg(long, value_name = "FILE|DIR", conflicts_with = "generate")]
+    #[serde(with = "any_path")]
     pub dataset: Option<PathBuf>,
     /// Queries, if --dataset is a file or another file is wanted
     #[arg(long, value_name = "FILE", requires = "dataset")]
+    #[serde(with = "any_path")]
     pub queries: Option<PathBuf>,
     /// Exact neighbours as row numbers (ivecs, ibin, npy); computed and kept when there are none
     #[arg(long, value_name = "FILE", requires = "dataset")]
+    #[serde(with = "any_path")]
     pub truth: Option<PathBuf>,
     /// Generate the data instead
     #[arg(long, value_name = "KIND")]
@@ -60,6 +65,7 @@ pub struct SweepArgs {
     pub intrinsic: Option<usize>,
     /// How vectors are compared: l2, ip or cosine [default: what the data set says, else l2]
     #[arg(long, value_name = "METRIC", value_parser = crate::data::cmd::metric, requires = "dataset")]
+    #[serde(with = "metric_name")]
     pub metric: Option<Metric>,
     /// How vectors are stored; with several, everything is measured with each of them
     #[arg(long, value_name = "A,B", value_delimiter = ',', default_value = "f32",
@@ -111,8 +117,13 @@ pub struct SweepArgs {
     /// --blocks is then the most
     #[arg(long, value_name = "R", allow_negative_numbers = true)]
     pub until_ratio: Option<f64>,
+    /// Measure everything in one process, instead of each strategy at each thread count in each block in a fresh one; what
+    /// earlier trials did to its heap is then there for later ones. For debuggers and profilers, and for data that take long to
+    /// load
+    #[arg(long)]
+    pub in_process: bool,
     /// Build each index once, and search the same one in every block: blocks take less time and more memory, and say nothing
-    /// about how builds differ
+    /// about how builds differ. Everything is in one process then
     #[arg(long)]
     pub keep_indexes: bool,
     /// Count what each operation costs the CPU (instructions, cycles, misses of caches) and the kernel, as far as the machine
@@ -131,6 +142,7 @@ pub struct SweepArgs {
     pub place: PlaceArgs,
     /// Where to write the results [default: results/NAME.json, by the data set's name]
     #[arg(long, value_name = "FILE")]
+    #[serde(with = "any_path")]
     pub out: Option<PathBuf>,
     /// Start over, even if the file holds rows of this sweep
     #[arg(long)]
@@ -144,7 +156,7 @@ pub struct SweepArgs {
 }
 
 /// What a sweep is for: how it is reported, and what its file is called.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// `hnsw-lab sweep`
     #[default]
@@ -210,6 +222,11 @@ impl Args for TaxArgs {
 }
 
 impl SweepArgs {
+    /// What measures the sessions. An index that is kept is kept by the process that built it.
+    pub const fn isolation(&self) -> Isolation {
+        if self.in_process || self.keep_indexes { Isolation::None } else { Isolation::Process }
+    }
+
     /// The data, with the ground truth that they came with, if any.
     ///
     /// # Errors
@@ -235,19 +252,19 @@ impl SweepArgs {
         }
     }
 
-    /// Makes sure that `dataset` knows the exact neighbours for k.
+    /// Makes sure that `dataset` knows the exact neighbours for k, and says where they came from.
     ///
     /// # Errors
     /// A stop on request.
-    pub fn ensure_truth(&self, dataset: &mut Dataset, stop: &AtomicBool) -> Result<()> {
+    pub fn ensure_truth(&self, dataset: &mut Dataset, stop: &AtomicBool) -> Result<TruthSource> {
         let source =
             progress::watched("exact neighbours, kept for the next time", self.quiet, stop, |watch| {
                 dataset.ensure_truth(self.k, TruthCache::of_user().as_ref(), watch)
             })?;
-        if let TruthSource::Computed { not_cached: Some(why) } = source {
+        if let TruthSource::Computed { not_cached: Some(why) } = &source {
             eprintln!("note: the exact neighbours will be computed again the next time: {why}");
         }
-        Ok(())
+        Ok(source)
     }
 
     fn generated(&self, kind: Generate) -> Result<Dataset> {
@@ -261,5 +278,87 @@ impl SweepArgs {
             Generate::Uniform => uniform(&shape)?,
             Generate::Clustered => clustered(&shape, self.intrinsic.unwrap_or(self.dim.min(16)))?,
         })
+    }
+}
+
+/// Paths in JSON, which need not be Unicode.
+mod any_path {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::ffi::{OsStr, OsString};
+    use std::path::PathBuf;
+
+    pub fn serialize<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
+        path.as_deref().map(AsRef::<OsStr>::as_ref).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+        Ok(Option::<OsString>::deserialize(from)?.map(PathBuf::from))
+    }
+}
+
+/// Metrics in JSON, by name.
+mod metric_name {
+    use hnsw_core::distance::Metric;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(metric: &Option<Metric>, to: S) -> Result<S::Ok, S::Error> {
+        metric.map(Metric::name).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Metric>, D::Error> {
+        let name = Option::<String>::deserialize(from)?;
+        name.map(|name| crate::data::cmd::metric(&name)).transpose().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Sweep {
+        #[command(flatten)]
+        args: SweepArgs,
+    }
+
+    fn parsed(flags: &str) -> SweepArgs {
+        Sweep::parse_from(std::iter::once("sweep").chain(flags.split_whitespace())).args
+    }
+
+    /// What the process of a session gets is what the sweep was told.
+    #[test]
+    fn flags_survive_their_way_to_another_process() {
+        for flags in [
+            "",
+            "--generate clustered --n 400 --dim 16 --intrinsic 3 --query-count 50 --alpha 1.1 --seconds 0.07",
+            "--dataset a/b --queries q --truth t --metric cosine --pin list:0,2 --memory bind:1 --out x --retries 3",
+            "--codec f32,sq8+f32 --strategies fine,mvcc --threads 1,3 --workloads bulk,reader-writer --ef 9,10 --counters",
+            "--until-ratio 1.02 --keep-indexes --in-process --step --fresh --quiet --update-rate 0.3 --seed 18446744073709551615",
+        ] {
+            let given = parsed(flags);
+            let text = serde_json::to_string(&given).unwrap();
+            let got: SweepArgs = serde_json::from_str(&text).unwrap();
+            assert_eq!(format!("{given:?}"), format!("{got:?}"));
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn paths_need_not_be_unicode() {
+        use std::os::unix::ffi::OsStringExt;
+        let path = PathBuf::from(std::ffi::OsString::from_vec(b"sift\xff".to_vec()));
+        let given = SweepArgs { dataset: Some(path.clone()), ..parsed("") };
+        let text = serde_json::to_string(&given).unwrap();
+        assert_eq!(serde_json::from_str::<SweepArgs>(&text).unwrap().dataset, Some(path));
+    }
+
+    #[test]
+    fn each_session_has_a_process_unless_one_process_is_asked_for_or_needed() {
+        let isolation = |flags| parsed(flags).isolation();
+        assert_eq!(isolation("--blocks 2"), Isolation::Process);
+        assert_eq!(isolation("--in-process"), Isolation::None);
+        assert_eq!(isolation("--keep-indexes"), Isolation::None);
     }
 }

@@ -1,5 +1,10 @@
 //! How long the rest of a sweep takes, from the sessions that it has run.
 
+use super::plan::Session;
+use super::{Plan, Workload};
+use crate::machine::Machine;
+use crate::record::Key;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What a session has to do.
@@ -9,6 +14,34 @@ pub struct Work {
     pub windows: Duration,
     /// How often an index is filled, in units of what one thread takes for it.
     pub fills: f64,
+}
+
+impl Work {
+    /// What measuring `keys`, rows of one session, takes.
+    pub fn of(plan: &Plan, machine: &Machine, which: &Session, keys: &BTreeSet<Key>) -> Work {
+        let cores = machine.allowed_cores;
+        let fill = |threads: usize| match which.strategy.caps().parallel_writes {
+            true => 1.0 / threads.min(cores) as f64,
+            false => 1.0,
+        };
+        let has = |workload: Workload| keys.iter().any(|key| key.workload == workload.name());
+        let any = |workloads: &[Workload]| workloads.iter().any(|workload| has(*workload));
+        let when = |is: bool, fills: f64| if is { fills } else { 0.0 };
+        let built = if has(Workload::Build) { fill(which.threads) } else { fill(cores) };
+        let bulk = if has(Workload::Bulk) { fill(which.threads) } else { fill(cores) };
+        let fills = when(
+            any(&[Workload::Build, Workload::Search, Workload::SearchBatch, Workload::SearchWriter]),
+            built,
+        ) + when(any(&[Workload::Bulk, Workload::BulkSearch]), bulk)
+            + when(has(Workload::Phases), fill(which.threads))
+            + when(has(Workload::Mixed), fill(cores))
+            + when(has(Workload::WriteHeavy), fill(cores))
+            + when(any(&[Workload::ReaderWriter, Workload::ReaderAlone]), fill(cores))
+            + when(has(Workload::WriterAlone), fill(cores));
+        let untimed = [Workload::Build, Workload::Bulk, Workload::Phases].map(Workload::name);
+        let windows = keys.iter().filter(|key| !untimed.contains(&key.workload.as_str())).count();
+        Work { windows: plan.window * windows as u32, fills }
+    }
 }
 
 /// Learns what a fill costs.

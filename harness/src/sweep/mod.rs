@@ -6,6 +6,7 @@
 //! - `standing`: indexes that are searched in more than one block.
 //! - `step`: blocks that wait for a line.
 //! - `session`: builds an index with pinned workers and measures the workloads on it.
+//! - `apart`: gives each session a process of its own.
 //! - `script`: what a worker does next; `log`: what it did, and how long it took.
 //! - `pace`: doing something at a set rate.
 //! - `workers`: a barrier in, a shared stop flag out.
@@ -13,8 +14,9 @@
 //!
 //! A *session* is one strategy with one codec at one thread count in one block. It measures the build, then searches on what was built,
 //! then fresh indexes under mixed workloads. Each block runs all sessions once, in a random order of its own, so that a
-//! machine that drifts hurts all of them alike.
+//! machine that drifts hurts all of them alike. Each session has a fresh process, unless one process is asked for.
 
+mod apart;
 mod args;
 mod estimate;
 pub(crate) mod log;
@@ -30,6 +32,7 @@ mod step;
 pub(crate) mod workers;
 mod workload;
 
+pub use apart::serve;
 pub use args::{Kind, SweepArgs, TaxArgs};
 pub use hnsw_erased::{ALL, CODECS, CodecInfo, Progress, Strategy};
 pub(crate) use hnsw_erased::{Bed, Hands};
@@ -42,17 +45,17 @@ pub(crate) use sample::sample;
 pub(crate) use session::pool;
 pub use workload::Workload;
 
-use crate::data::Dataset;
-use crate::machine::{Machine, build_info};
+use crate::data::{Dataset, TruthSource};
+use crate::machine::{Canary, Machine, build_info};
 use crate::progress;
-use crate::record::{self, Claim, Key, Writer};
+use crate::record::{self, Claim, Isolation, Key, Row, Writer};
 use crate::{report, summary};
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result, anyhow};
+use apart::Apart;
 use estimate::{Estimate, Work, spoken};
 use indicatif::ProgressBar;
 use patience::Patience;
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
 use session::Bench;
 use standing::Kept;
 use std::collections::BTreeSet;
@@ -62,7 +65,7 @@ use std::time::Instant;
 use step::Steps;
 
 /// How a sweep ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// All rows are there.
     Complete,
@@ -99,15 +102,32 @@ fn measured(args: &SweepArgs, stop: &AtomicBool) -> Result<(Plan, record::Docume
         plan.make_default_folder()?;
     }
     let _claim = Claim::of(&plan.out)?;
-    args.ensure_truth(&mut dataset, stop)?;
+    let truth = args.ensure_truth(&mut dataset, stop)?;
     let mut writer = Writer::open(&plan.out, describe(&plan, &machine, &dataset)?, args.fresh)?;
     if !args.quiet {
         announce(args.kind, &plan, &dataset, &writer);
     }
-    let bench = Bench::new(&plan, &machine, &dataset, stop);
     let progress = progress::rows(plan.keys().count() as u64, args.quiet);
     progress.set_position(writer.document().rows.len() as u64);
-    let outcome = blocks(args, &plan, &bench, &mut writer, &progress, stop)?;
+    let canary = Canary::new(plan.first_cpu(&machine));
+    let mut measure: Box<Measure<'_>> = match plan.isolation {
+        Isolation::Process => {
+            let brought = truth == TruthSource::Given;
+            let apart = Apart::new(args, &machine, &dataset, brought, canary.reference(), stop)?;
+            // The processes have vectors of their own: one copy is enough.
+            drop(dataset);
+            Box::new(move |which, keys, patience, push| apart.session(which, keys, patience, push))
+        }
+        Isolation::None => {
+            let bench = Bench::new(&plan, &machine, &dataset, canary, stop);
+            let mut kept = Kept::default();
+            Box::new(move |which, keys, patience, push| {
+                Ok(session::session(&bench, &mut kept, patience, which, keys, push))
+            })
+        }
+    };
+    let outcome = blocks(args, &plan, &machine, &mut measure, &mut writer, &progress, stop)?;
+    drop(measure);
     progress.finish_and_clear();
     let document = writer.document().clone();
     Ok((plan, document, outcome))
@@ -143,8 +163,7 @@ fn announce(kind: Kind, plan: &Plan, dataset: &Dataset, writer: &Writer) {
 /// The sessions of a block in its order, with the rows of each that are missing.
 fn missing(plan: &Plan, block: usize, done: &BTreeSet<Key>) -> Vec<(Session, BTreeSet<Key>)> {
     let mut sessions: Vec<_> = plan.sessions(block).collect();
-    let mut order = rand::rngs::StdRng::seed_from_u64(plan.seed ^ (block as u64) << 32);
-    sessions.shuffle(&mut order);
+    plan.shuffle(block, &mut sessions);
     let missing = sessions.into_iter().map(|session| {
         let keys = plan.session_keys(&session).filter(|key| !done.contains(key)).collect();
         (session, keys)
@@ -152,18 +171,23 @@ fn missing(plan: &Plan, block: usize, done: &BTreeSet<Key>) -> Vec<(Session, BTr
     missing.filter(|(_, keys): &(_, BTreeSet<Key>)| !keys.is_empty()).collect()
 }
 
+/// Measures rows of one session, and hands each to the last of what it gets, which returns false to stop.
+type Measure<'a> =
+    dyn FnMut(&Session, &BTreeSet<Key>, &mut Patience, &mut dyn FnMut(Row) -> bool) -> Result<Outcome> + 'a;
+
 fn blocks(
     args: &SweepArgs,
     plan: &Plan,
-    bench: &Bench<'_>,
+    machine: &Machine,
+    measure: &mut Measure<'_>,
     writer: &mut Writer,
     progress: &ProgressBar,
     stop: &AtomicBool,
 ) -> Result<Outcome> {
     let mut steps = args.step.then(|| Steps::new(plan.blocks));
-    let (mut kept, mut patience) = (Kept::default(), Patience::new(plan.retries));
+    let mut patience = Patience::new(plan.retries);
     let todo: Vec<_> = (0..plan.blocks).flat_map(|block| missing(plan, block, writer.done())).collect();
-    let work: Vec<Work> = todo.iter().map(|(which, keys)| bench.work(which, keys)).collect();
+    let work: Vec<Work> = todo.iter().map(|(which, keys)| Work::of(plan, machine, which, keys)).collect();
     let mut estimate = Estimate::default();
     for (number, (which, keys)) in todo.iter().enumerate() {
         let first_of_block = number == 0 || todo[number - 1].0.block != which.block;
@@ -197,14 +221,15 @@ fn blocks(
         }
         let begin = Instant::now();
         let mut rows = Ok(());
-        let ended = session::session(bench, &mut kept, &mut patience, which, keys, &mut |row| {
+        let ended = measure(which, keys, &mut patience, &mut |row| {
             progress.inc(u64::from(row.attempt == 0));
             rows = rows_or(std::mem::replace(&mut rows, Ok(())), || writer.push(row).map_err(Into::into));
             rows.is_ok()
         });
         rows?;
-        if ended == Outcome::Interrupted {
-            return Ok(Outcome::Interrupted);
+        match ended.map_err(|error| with_rows(args, plan, writer, &error))? {
+            Outcome::Complete => {}
+            Outcome::Interrupted => return Ok(Outcome::Interrupted),
         }
         estimate.learn(work[number], begin.elapsed());
     }
@@ -232,6 +257,19 @@ fn is_tight(plan: &Plan, document: &record::Document, block: usize) -> bool {
 
 fn to_go(estimate: &Estimate, rest: &[Work]) -> String {
     format!("about {} to go", spoken(estimate.of(rest.iter().copied())))
+}
+
+/// An error that ends a sweep, with what became of its rows.
+fn with_rows(args: &SweepArgs, plan: &Plan, writer: &Writer, error: &Error) -> Error {
+    let (rows, all, file) = (writer.document().rows.len(), plan.keys().count(), plan.out.display());
+    match args.kind {
+        // They went to no file of the user.
+        Kind::Noise => anyhow!("{error:#}"),
+        Kind::Sweep | Kind::Tax if rows == 0 => anyhow!("{error:#}; nothing was written"),
+        Kind::Sweep | Kind::Tax => {
+            anyhow!("{error:#}; {rows} of {all} rows are in {file}, and the same command goes on from there")
+        }
+    }
 }
 
 /// Keeps the first error.

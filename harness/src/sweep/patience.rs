@@ -3,12 +3,15 @@
 //! One that was disturbed by chance is worth another try. Where most are disturbed the machine is not quiet, trying again tells
 //! nothing new, and the sweep would only last longer than it said: so no more than a share of the trials are second ones.
 
+use serde::{Deserialize, Serialize};
+
 /// Of so many trials one may be a repetition.
 const ONE_OF: usize = 6;
 /// Trials that count as done before the first, so that a short sweep has repetitions too.
 const HEAD_START: usize = 24;
 
 /// See [the module](self).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Patience {
     /// How often one trial is tried again at most.
     most: usize,
@@ -28,6 +31,12 @@ impl Patience {
         self.repetitions += usize::from(again);
         again
     }
+
+    /// Counts a trial of which another process has a row, and asked its own [`Patience::again`].
+    pub(super) fn count(&mut self, attempt: usize) {
+        self.trials += 1;
+        self.repetitions += usize::from(attempt > 0);
+    }
 }
 
 #[cfg(test)]
@@ -45,6 +54,23 @@ mod tests {
         let mut patience = Patience::new(3);
         assert!((0..100).all(|_| !patience.again(false, 0)));
         assert!(patience.again(true, 0) && patience.again(true, 2) && !patience.again(true, 3));
+    }
+
+    /// The one that is asked sits in the process of a session, the one that counts in that of the sweep.
+    #[test]
+    fn who_counts_the_rows_of_another_knows_what_that_one_knows() {
+        let (mut asked, mut counting) = (Patience::new(2), Patience::new(2));
+        for point in 0..300 {
+            for attempt in 0.. {
+                let again = asked.again(point % 3 > 0, attempt);
+                counting.count(attempt);
+                if !again {
+                    break;
+                }
+            }
+            assert_eq!(asked, counting, "after point {point}");
+        }
+        assert!(asked.repetitions > 24 && asked.trials > 300, "{asked:?}");
     }
 
     #[test]

@@ -4,12 +4,16 @@ use super::sample::sample;
 use super::{SweepArgs, Workload};
 use crate::data::Dataset;
 use crate::machine::{Machine, MemoryInForce, Placement, Seat};
-use crate::record::{self, Key, RecordError};
+use crate::record::{self, Isolation, Key, RecordError};
 use anyhow::{Context, Result, bail, ensure};
 use hnsw_core::error::MAX_EF;
 use hnsw_core::graph::MAX_M;
 use hnsw_core::hnsw::IndexConfig;
 use hnsw_erased::{ALL, CODECS, CodecInfo, Strategy, by_name};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +28,12 @@ pub struct Session {
     pub threads: usize,
     /// Which repetition.
     pub block: usize,
+}
+
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} x{} in block {}", self.strategy.name(), self.codec, self.threads, self.block + 1)
+    }
 }
 
 /// A checked sweep.
@@ -58,6 +68,8 @@ pub struct Plan {
     pub until_ratio: Option<f64>,
     /// Whether what is built in the first block is searched in all of them.
     pub keep: bool,
+    /// What measures the sessions.
+    pub isolation: Isolation,
     /// Whether CPU and kernel count in the windows.
     pub counters: bool,
     /// Seed of levels, orders and operation mixes.
@@ -196,6 +208,7 @@ impl Plan {
             retries: args.retries,
             until_ratio: args.until_ratio,
             keep: args.keep_indexes,
+            isolation: args.isolation(),
             counters: args.counters,
             seed: args.seed,
             placement: pin.clone(),
@@ -225,6 +238,17 @@ impl Plan {
                 threads.iter().map(move |&threads| Session { strategy, codec: codec.name, threads, block })
             })
         })
+    }
+
+    /// Brings things into the order that they have in this block. It is the same for as many things, so all sessions of a block
+    /// measure in one order, and ratios between them are of trials that had the same before them.
+    pub fn shuffle<T>(&self, block: usize, things: &mut [T]) {
+        things.shuffle(&mut StdRng::seed_from_u64(self.seed ^ (block as u64) << 32));
+    }
+
+    /// The CPU of the first worker, where workers are pinned.
+    pub fn first_cpu(&self, machine: &Machine) -> Option<usize> {
+        self.placement.plan(machine, 1).first().copied().flatten()
     }
 
     /// The rows of one session.
@@ -285,6 +309,7 @@ impl Plan {
             keep_indexes: self.keep,
             retries: self.retries,
             until_ratio: self.until_ratio,
+            isolation: self.isolation,
             seed: self.seed,
             pin: self.placement.to_string(),
             placement: self.seats.clone(),

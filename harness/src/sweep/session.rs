@@ -1,6 +1,5 @@
 //! One strategy with one codec at one thread count: build, search, mix, and what the graph is like afterwards.
 
-use super::estimate::Work;
 use super::log::Log;
 use super::pace::Pace;
 use super::patience::Patience;
@@ -42,36 +41,14 @@ pub struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     /// Everything that a session needs besides what tells it from others.
-    pub fn new(plan: &'a Plan, machine: &'a Machine, dataset: &'a Dataset, stop: &'a AtomicBool) -> Self {
-        let first = plan.placement.plan(machine, 1).first().copied().flatten();
-        let (sample, canary) = (sample(dataset), Canary::new(first));
-        Bench { plan, machine, dataset, sample, canary, stop }
-    }
-
-    /// What measuring `keys`, rows of one session, takes.
-    pub fn work(&self, which: &Which, keys: &BTreeSet<Key>) -> Work {
-        let cores = self.machine.allowed_cores;
-        let fill = |threads: usize| match which.strategy.caps().parallel_writes {
-            true => 1.0 / threads.min(cores) as f64,
-            false => 1.0,
-        };
-        let has = |workload: Workload| keys.iter().any(|key| key.workload == workload.name());
-        let any = |workloads: &[Workload]| workloads.iter().any(|workload| has(*workload));
-        let when = |is: bool, fills: f64| if is { fills } else { 0.0 };
-        let built = if has(Workload::Build) { fill(which.threads) } else { fill(cores) };
-        let bulk = if has(Workload::Bulk) { fill(which.threads) } else { fill(cores) };
-        let fills = when(
-            any(&[Workload::Build, Workload::Search, Workload::SearchBatch, Workload::SearchWriter]),
-            built,
-        ) + when(any(&[Workload::Bulk, Workload::BulkSearch]), bulk)
-            + when(has(Workload::Phases), fill(which.threads))
-            + when(has(Workload::Mixed), fill(cores))
-            + when(has(Workload::WriteHeavy), fill(cores))
-            + when(any(&[Workload::ReaderWriter, Workload::ReaderAlone]), fill(cores))
-            + when(has(Workload::WriterAlone), fill(cores));
-        let untimed = [Workload::Build, Workload::Bulk, Workload::Phases].map(Workload::name);
-        let windows = keys.iter().filter(|key| !untimed.contains(&key.workload.as_str())).count();
-        Work { windows: self.plan.window * windows as u32, fills }
+    pub fn new(
+        plan: &'a Plan,
+        machine: &'a Machine,
+        dataset: &'a Dataset,
+        canary: Canary,
+        stop: &'a AtomicBool,
+    ) -> Self {
+        Bench { plan, machine, dataset, sample: sample(dataset), canary, stop }
     }
 
     /// Distances and hops of a search, on average over all queries. A window asks some of them once more than others, so what
@@ -155,14 +132,19 @@ struct Measured {
 /// `None` from any of these means that the sweep is to end.
 impl Session<'_> {
     fn all(&mut self) -> Option<()> {
+        // What inserts one by one, and what searches that, comes first: a build is then always the first thing in its process.
         self.built(Workload::Build, &[Workload::Search, Workload::SearchBatch, Workload::SearchWriter])?;
-        self.built(Workload::Bulk, &[Workload::BulkSearch])?;
-        self.mixed(&[Workload::Mixed])?;
-        self.mixed(&[Workload::WriteHeavy])?;
-        // Searches leave an index as it is, so the readers can go first and the writers work on the same.
-        self.mixed(&[Workload::ReaderAlone, Workload::ReaderWriter])?;
-        self.mixed(&[Workload::WriterAlone])?;
-        self.built(Workload::Phases, &[])
+        let mut rest: [fn(&mut Self) -> Option<()>; 6] = [
+            |session| session.built(Workload::Bulk, &[Workload::BulkSearch]),
+            |session| session.mixed(&[Workload::Mixed]),
+            |session| session.mixed(&[Workload::WriteHeavy]),
+            // Searches leave an index as it is, so the readers can go first and the writers work on the same.
+            |session| session.mixed(&[Workload::ReaderAlone, Workload::ReaderWriter]),
+            |session| session.mixed(&[Workload::WriterAlone]),
+            |session| session.built(Workload::Phases, &[]),
+        ];
+        self.bench.plan.shuffle(self.which.block, &mut rest);
+        rest.into_iter().try_for_each(|part| part(self))
     }
 
     fn wants(&self, workload: Workload) -> bool {
@@ -182,7 +164,10 @@ impl Session<'_> {
             let own = self.wanted.iter().filter(|key| key.workload == workload.name());
             own.filter_map(|key| Some((*workload, key.ef?))).collect::<Vec<_>>()
         };
-        let searches: Vec<(Workload, usize)> = searches.iter().flat_map(efs).collect();
+        let mut searches: Vec<(Workload, usize)> = searches.iter().flat_map(efs).collect();
+        self.bench.plan.shuffle(self.which.block, &mut searches);
+        // It turns lists around, and a search that meets them in another order may take another way.
+        searches.sort_by_key(|(workload, _)| *workload == Workload::SearchWriter);
         if !self.wants(build) && searches.is_empty() {
             return Some(());
         }

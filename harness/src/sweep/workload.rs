@@ -3,9 +3,10 @@
 use super::script::Round;
 use clap::ValueEnum;
 use hnsw_core::vectors::{Codec, F32};
+use serde::{Deserialize, Serialize};
 
 /// A workload. All are closed loops: each worker begins an operation when its last one ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize)]
 pub enum Workload {
     /// Insert all base vectors into an empty index, one by one.
     Build,

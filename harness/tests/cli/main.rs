@@ -5,6 +5,7 @@ mod compare;
 mod fixtures;
 mod lab;
 mod place;
+mod processes;
 mod signals;
 mod sweep;
 mod transcripts;

@@ -2,7 +2,7 @@
 
 use hnsw_lab::compare::{Compared, Refusal, Rules, Verdict, compare};
 use hnsw_lab::noise;
-use hnsw_lab::record::{Document, Row};
+use hnsw_lab::record::{Document, Isolation, Row};
 
 use crate::support::sample;
 
@@ -149,6 +149,8 @@ fn what_cannot_be_compared_is_refused_with_the_reason() {
     );
     let elsewhere = refused(&|other| other.run.build.profile = "dev".into());
     assert_eq!(elsewhere, "build profile is release in A and dev in B; --force compares all the same");
+    let together = refused(&|other| other.run.config.isolation = Isolation::None);
+    assert_eq!(together, "isolation is process in A and none in B; --force compares all the same");
     assert!(
         refused(&|other| other.rows.iter_mut().for_each(|row| row.codec = "f16".into()))
             .starts_with("no strategy")

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use hnsw_lab::counters::Group;
 use hnsw_lab::footprint::Footprint;
-use hnsw_lab::record::{Document, Phases, Writer, parse, read};
+use hnsw_lab::record::{Document, Isolation, Phases, Writer, parse, read};
 use hnsw_lab::verify::problems;
 
 use crate::counters::made_up;
@@ -95,6 +95,7 @@ fn documents_of_the_first_programs_are_read_and_mean_what_they_meant() {
     assert!(document.rows.iter().all(|row| row.codec == "f32" && row.short_answers.is_none()));
     assert!(document.rows.iter().all(|row| row.ops.named().all(|(_, op)| op.hops_per_op.is_none())));
     assert_eq!((document.run.config.alpha, document.run.config.sample_rows), (1.0, 0));
+    assert_eq!(document.run.config.isolation, Isolation::None, "they measured all in one process");
     assert_eq!((&document.run.config.placement, &document.run.config.memory_policy), (&None, &None));
     assert_eq!(problems(&document), Vec::<String>::new());
 }
@@ -102,10 +103,11 @@ fn documents_of_the_first_programs_are_read_and_mean_what_they_meant() {
 #[test]
 fn schema_refuses_what_the_types_refuse() {
     let sample = serde_json::to_value(sample()).expect("serialisable");
-    let spoil: [(&str, serde_json::Value); 6] = [
+    let spoil: [(&str, serde_json::Value); 7] = [
         ("/schema_version", 2.into()),
         ("/run/started", "yesterday".into()),
         ("/run/config/threads", "4".into()),
+        ("/run/config/isolation", "thread".into()),
         ("/rows/0/ops/insert/latency_us", serde_json::Value::Null),
         ("/rows/0/recall_at_k", 1.5.into()),
         ("/rows/0/memory/links_bytes", (-1).into()),
@@ -118,7 +120,7 @@ fn schema_refuses_what_the_types_refuse() {
 }
 
 /// Fields that came after the first documents were written: the schema describes them and asks for none of them.
-const LATER: [&str; 19] = [
+const LATER: [&str; 20] = [
     "attempt",
     "conditions",
     "counters",
@@ -127,6 +129,7 @@ const LATER: [&str; 19] = [
     "alpha",
     "sample_rows",
     "keep_indexes",
+    "isolation",
     "codec",
     "short_answers",
     "phases",

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
 use hnsw_lab::churn::{self, ChurnArgs};
-use hnsw_lab::record::Document;
+use hnsw_lab::record::{Document, Isolation};
 use hnsw_lab::report::{ReportArgs, run};
 
 use crate::support::{sample, write_file};
@@ -123,6 +123,15 @@ fn ties_are_told_from_winners() {
     let plain =
         map.split_once("sequential</td>").expect("its line").1.split_once("</tr>").expect("its end").0;
     assert!(!plain.contains(" ="), "{plain}");
+}
+
+#[test]
+fn what_shared_a_process_is_told() {
+    let mut document = sample();
+    assert!(page(&document).contains("has a fresh process in each block"));
+    document.run.config.isolation = Isolation::None;
+    let text = page(&document);
+    assert!(text.contains("One process measures everything") && !text.contains("fresh process"), "{text}");
 }
 
 #[test]

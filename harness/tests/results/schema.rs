@@ -30,6 +30,7 @@ impl Checker<'_> {
                     name => is(instance, name),
                 },
                 "const" => instance == rule,
+                "enum" => rule.as_array().expect("a list").contains(instance),
                 "format" => {
                     assert_eq!(rule, "date-time");
                     instance.as_str().is_none_or(|text| humantime::parse_rfc3339(text).is_ok())

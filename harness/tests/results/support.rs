@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use hnsw_lab::machine::{MemoryInForce, Seat};
 use hnsw_lab::record::{
-    Build, Canary, Conditions, Config, Contention, Dataset, Document, Graph, Latency, Memory, Op, Ops, Row,
-    Run,
+    Build, Canary, Conditions, Config, Contention, Dataset, Document, Graph, Isolation, Latency, Memory, Op,
+    Ops, Row, Run,
 };
 
 pub const BASE: u64 = 100_000;
@@ -140,6 +140,7 @@ pub fn run() -> Run {
             keep_indexes: false,
             retries: 1,
             until_ratio: None,
+            isolation: Isolation::Process,
             seed: 42,
             pin: "compact".into(),
             placement: Some(

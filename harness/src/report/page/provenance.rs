@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::machine::MemoryInForce;
-use crate::record::Document;
+use crate::record::{Document, Isolation};
 use crate::report::grouped;
 
 /// All of it in one line.
@@ -33,6 +33,13 @@ pub(super) fn all(document: &Document) -> Markup {
         ("allocator", build.allocator.clone()),
         ("data", format!("{}, BLAKE3 {}", data.name, data.digest)),
         ("blocks", format!("{} of {} s, seed {}", config.blocks, config.seconds, config.seed)),
+        (
+            "processes",
+            match config.isolation {
+                Isolation::Process => "a fresh one for each strategy, codec, thread count and block".into(),
+                Isolation::None => "one for everything".into(),
+            },
+        ),
         (
             "threads",
             format!("{}, placed {}, on CPUs {}", list(&config.threads), config.pin, list(&run.allowed_cpus)),
@@ -99,7 +106,10 @@ pub(super) fn limits(document: &Document) -> Markup {
         li { "Huge pages are asked for; whether they are granted is the system's choice." }
         li { "Each query is asked many times in a window, and a small index fits the last-level cache." }
         li { "Workers take rows in the order of the file, so graphs differ a little between thread counts and blocks." }
-        li { "One process measures all strategies one after another; the allocator's state is carried along." }
+        @match run.config.isolation {
+            Isolation::Process => li { "Each strategy at each thread count has a fresh process in each block. Its build, searches and mixed workloads share that: what one of them did to the heap is there for the next." }
+            Isolation::None => li { "One process measures everything one after another: what a trial did to heap, address space and huge pages is there for the next one, of whatever strategy." }
+        }
         @if counts < 4 {
             li { "Only " (counts) " thread counts are not oversubscribed: no scaling law can be fitted to them, and nothing is said about more cores than were used." }
         }
