@@ -27,12 +27,18 @@ use hnsw_strategies::{LockFree, Mvcc};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use scenes::{DIM, Scene, Tested, write_some};
 use std::sync::mpsc;
+use std::time::Duration;
 use support::Random;
 
-/// Bytes allocated when everything that was handed to the collector of epochs is freed.
+/// Bytes allocated when everything that was handed to the collector of epochs is freed. A thread of the pool that looks for work is
+/// pinned meanwhile; if it loses its core there, nothing is freed until it goes on.
 fn live() -> usize {
-    (0..64).for_each(|_| epoch::pin().flush());
-    allocator::live()
+    let settled = |_| {
+        (0..64).for_each(|_| epoch::pin().flush());
+        std::thread::sleep(Duration::from_millis(1));
+        allocator::live()
+    };
+    (0..8).map(settled).min().unwrap_or(0)
 }
 
 /// One test for all, because the allocator and the epoch are one for the whole process.
