@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{named, rate, ratio};
+use super::{heat, named, rate, ratio};
 use crate::noise;
 use crate::record::Document;
 use crate::report::{blocks, smallest};
@@ -150,7 +150,5 @@ fn cell(ranking: &Ranking<'_>, strategy: &str) -> Markup {
     let share = place.over.map_or(point.throughput.median / best, |over| over.median);
     let tie = if at == 0 || place.is_tied() { " =" } else { "" };
     let title = format!("{strategy}, {} threads: {}", point.threads, rate(&point.throughput));
-    // From a light red to a light green, both under dark text, and the number says it too.
-    let hue = 20.0 + 110.0 * ((share - 0.3) / 0.7).clamp(0.0, 1.0);
-    html! { td title=(title) style={"background:hsl(" (format!("{hue:.0}")) ",62%,76%)"} { (format!("{share:.2}")) (tie) } }
+    heat::cell(share, &format!("{share:.2}{tie}"), &title)
 }

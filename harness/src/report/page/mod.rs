@@ -5,6 +5,7 @@
 
 mod churn;
 mod compare;
+mod heat;
 mod laws;
 mod provenance;
 mod tables;
@@ -123,7 +124,7 @@ fn inline(svg: &str) -> String {
         ("\"#6B6B6B\"", "\"var(--faint)\""),
         ("\"#E4E4E4\"", "\"var(--grid)\""),
         // That of `sequential` is too dark for dark paper.
-        ("\"#444444\"", "\"var(--ink)\""),
+        ("\"#2A2A2A\"", "\"var(--ink)\""),
     ] {
         text = text.replace(colour, variable).replace(&colour.to_lowercase(), variable);
     }
