@@ -85,7 +85,7 @@ pub(super) fn summary(
     let rows = document.rows.len();
     let tainted = document.rows.iter().filter(|row| !row.tainted.is_empty()).count();
     let unreachable: u64 = document.rows.iter().map(|row| row.graph.unreachable).max().unwrap_or(0);
-    let short: u64 = document.rows.iter().filter_map(|row| row.short_answers).sum();
+    let short: u64 = document.rows.iter().filter_map(|row| row.short_answers).fold(0, u64::saturating_add);
     let codecs = summary.codecs().len() > 1;
     html! {
         div.cards {
