@@ -63,21 +63,36 @@ fn unwritable(path: &Path) -> String {
     format!("{}: cannot be written", path.display())
 }
 
-/// Reads a document that `hnsw-lab COMMAND` wrote, of this version of its form.
+/// The bytes of a document that `hnsw-lab COMMAND` wrote.
 ///
 /// # Errors
-/// One line that says what is wrong with the file.
-pub(crate) fn read_json<D: DeserializeOwned>(path: &Path, command: &str, version: u32) -> Result<D> {
+/// One line that says why they cannot be read.
+pub(crate) fn read_bytes(path: &Path, command: &str) -> Result<Vec<u8>> {
+    let unreadable =
+        || format!("cannot read {}; give the path of a file that `hnsw-lab {command}` wrote", path.display());
+    // A device may have no end.
+    let regular = path.metadata().with_context(unreadable)?.is_file();
+    ensure!(regular, "{}: it is not a regular file", unreadable());
+    fs::read(path).with_context(unreadable)
+}
+
+/// Reads a document that `hnsw-lab COMMAND` wrote, of this version of its form; `path` is only for messages.
+///
+/// # Errors
+/// One line that says what is wrong with it.
+pub(crate) fn parse_json<D: DeserializeOwned>(
+    bytes: &[u8],
+    path: &Path,
+    command: &str,
+    version: u32,
+) -> Result<D> {
     #[derive(Deserialize)]
     struct Versioned {
         schema_version: u32,
     }
     let file = path.display();
-    let bytes = fs::read(path).with_context(|| {
-        format!("cannot read {file}; give the path of a file that `hnsw-lab {command}` wrote")
-    })?;
     // Told with what is wrong with the rest: documents of other commands have versions too.
-    let found = serde_json::from_slice::<Versioned>(&bytes).ok().map(|versioned| versioned.schema_version);
+    let found = serde_json::from_slice::<Versioned>(bytes).ok().map(|versioned| versioned.schema_version);
     let of_version = match found {
         Some(found) if found != version => format!(" of version {version}: it has schema version {found}"),
         _ => String::new(),
@@ -87,7 +102,7 @@ pub(crate) fn read_json<D: DeserializeOwned>(path: &Path, command: &str, version
             "{file} is no document of `hnsw-lab {command}`{of_version}; make one with `hnsw-lab {command} --out`"
         )
     };
-    let document = serde_json::from_slice(&bytes).with_context(other)?;
+    let document = serde_json::from_slice(bytes).with_context(other)?;
     ensure!(of_version.is_empty(), other());
     Ok(document)
 }

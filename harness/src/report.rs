@@ -52,8 +52,8 @@ pub struct ReportArgs {
     /// With --html: a file that `hnsw-lab churn` wrote, for a section on what happens under writes
     #[arg(long, value_name = "FILE", requires = "html")]
     pub churn: Option<PathBuf>,
-    /// What `hnsw-lab noise` wrote on this machine: says how small a difference the tables can show
-    #[arg(long, value_name = "FILE")]
+    /// What `hnsw-lab noise` wrote on this machine: says how small a difference tables and page can show
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["csv", "counters"])]
     pub noise: Option<PathBuf>,
 }
 
@@ -63,16 +63,16 @@ pub struct ReportArgs {
 /// A file that cannot be read, a workload that it has not, a standard output that cannot be written.
 pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let document = read(&args.file)?;
+    let noise = args.noise.as_deref().map(noise::read).transpose()?;
+    let noise = noise.as_ref();
     if let Some(path) = &args.html {
         let unwritable = || format!("{}: cannot be written; choose another file", path.display());
         let churned = args.churn.as_deref().map(churn::read).transpose()?;
         output::check_place(path).with_context(unwritable)?;
-        fs::write(path, page::page(&document, churned.as_ref())?).with_context(unwritable)?;
+        fs::write(path, html(&document, churned.as_ref(), noise)?).with_context(unwritable)?;
         return output::print(&format!("wrote {}\n", path.display()))
             .context("cannot write to standard output");
     }
-    let noise = args.noise.as_deref().map(noise::read).transpose()?;
-    let noise = noise.as_ref();
     let summary = Summary::of(&document);
     let workloads = match &args.workload {
         None => summary.workloads(),
@@ -93,6 +93,19 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
         tables(&document, &summary, &workloads, noise, std::io::stdout().is_terminal())
     };
     output::print(&text).context("cannot write to standard output")
+}
+
+/// The report as a page of HTML: with a section on what happened under writes where `churned` is given, and with how small a
+/// difference it can show where `noise` is.
+///
+/// # Errors
+/// None is expected: everything is made in memory.
+pub fn html(
+    document: &Document,
+    churned: Option<&churn::Document>,
+    noise: Option<&noise::Document>,
+) -> anyhow::Result<String> {
+    page::page(document, churned, noise)
 }
 
 fn listed(names: &[&str]) -> String {
@@ -122,14 +135,19 @@ pub fn tables(
     text.extend(scaling::section(summary, workloads, terminal));
     text.push_str(&legend(summary, workloads));
     if !workloads.is_empty() {
-        text.push_str(&confidence(document, noise));
+        text.push_str(&confidence(summary, noise));
     }
     text
 }
 
+/// Blocks that there are of the points with the most of them. A document may announce more than it has.
+fn blocks(summary: &Summary) -> usize {
+    summary.points().iter().map(|point| point.measured).max().unwrap_or(0)
+}
+
 /// How far to believe differences in the tables.
-fn confidence(document: &Document, noise: Option<&noise::Document>) -> String {
-    let blocks = document.run.config.blocks;
+fn confidence(summary: &Summary, noise: Option<&noise::Document>) -> String {
+    let blocks = blocks(summary);
     let mut text = String::from("\n");
     if let Some(reach) =
         Some(reach(blocks)).filter(|reach| blocks >= LEAST_FOR_INTERVAL && *reach < CONFIDENCE)
@@ -140,18 +158,22 @@ fn confidence(document: &Document, noise: Option<&noise::Document>) -> String {
             100.0 * reach
         );
     }
-    match noise.and_then(|noise| noise.range_percent(blocks)) {
-        Some([low, high]) => {
-            let _ = writeln!(
-                text,
-                "Differences below {low:.1} % (quietest point) to {high:.1} % (noisiest) are noise on this machine, at {blocks} blocks."
-            );
-        }
-        None => text.push_str(
-            "How small a difference is still noise here is unknown: `hnsw-lab noise --out FILE` measures it, --noise FILE says it.\n",
-        ),
-    }
+    text.push_str(&smallest(blocks, noise));
+    text.push('\n');
     text
+}
+
+/// How small a difference of so many blocks can be shown, in one sentence.
+fn smallest(blocks: usize, noise: Option<&noise::Document>) -> String {
+    match noise.and_then(|noise| noise.range_percent(blocks)) {
+        Some([low, high]) => format!(
+            "Differences below {low:.1} % (quietest point) to {high:.1} % (noisiest) are noise on this machine, at {blocks} blocks."
+        ),
+        None => {
+            "How small a difference is still noise here is unknown: `hnsw-lab noise --out FILE` measures it, --noise FILE says it."
+                .into()
+        }
+    }
 }
 
 /// One workload of one codec, which is named if there are others.
@@ -208,7 +230,7 @@ pub fn tax(
         }
     }
     text.push_str(&legend(summary, &tax::WORKLOADS.map(Workload::name)));
-    text.push_str(&confidence(document, noise));
+    text.push_str(&confidence(summary, noise));
     text
 }
 

@@ -120,7 +120,7 @@ impl Point {
         let repeated = all.iter().filter(|row| row.attempt > 0).count();
         let oversubscribed = all.iter().any(|row| row.oversubscribed);
         let unreachable = all.iter().map(|row| row.graph.unreachable).max()?;
-        let short_answers = all.iter().filter_map(|row| row.short_answers).reduce(|sum, more| sum + more);
+        let short_answers = all.iter().filter_map(|row| row.short_answers).reduce(u64::saturating_add);
         let tainted = all.iter().all(|row| !row.tainted.is_empty());
         // Clean rows alone, wherever there are any.
         let rows: Vec<&Row> = all.iter().copied().filter(|row| tainted || row.tainted.is_empty()).collect();

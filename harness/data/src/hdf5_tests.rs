@@ -17,6 +17,10 @@ fn a_build_without_the_feature_says_how_to_get_one() {
 }
 
 #[cfg(feature = "hdf5")]
+#[path = "../../tests/corpus/hdf5_input.rs"]
+mod input;
+
+#[cfg(feature = "hdf5")]
 mod with_the_feature {
     use super::super::{Hdf5, Part};
     use super::*;
@@ -216,5 +220,30 @@ mod with_the_feature {
             }
         }
         assert!(read > 0 && refused > 0, "{read} read, {refused} refused");
+    }
+
+    /// Inputs that the fuzzer keeps: an ordinary build, which replays the others, does not read these.
+    #[test]
+    fn kept_inputs_of_the_fuzzer_are_read_or_refused() {
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/hdf5");
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("changed.hdf5");
+        let mut read = 0;
+        for file in fs::read_dir(kept).unwrap() {
+            let input = fs::read(file.unwrap().path()).unwrap();
+            for length in (2..input.len().min(200)).chain([input.len()]) {
+                fs::write(&path, input::content(input[0], &input[2..length])).unwrap();
+                let limit = input[1].checked_sub(1).map(usize::from);
+                let options = LoadOptions { limit, query_limit: limit, ..LoadOptions::default() };
+                match load(&path, &options) {
+                    Ok(set) => {
+                        assert!(set.base().iter().all(|x| x.is_finite()));
+                        read += 1;
+                    }
+                    Err(error) => assert!(!error.to_string().contains('\n')),
+                }
+            }
+        }
+        assert!(read > 0);
     }
 }

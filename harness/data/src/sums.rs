@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// No honest record is longer.
 const MAX_RECORD: u64 = 1 << 20;
@@ -83,7 +83,10 @@ pub(super) fn inspect(path: &Path, out: &mut dyn Write, watch: Watch<'_>) -> Res
     let own = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut same = 0;
     for (name, expected) in read(&record)? {
-        let is_inside = name.strip_prefix(&own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        // A way up would lead out of the folder again.
+        let is_down = Path::new(&name).components().all(|part| matches!(part, Component::Normal(_)));
+        let is_inside =
+            is_down && name.strip_prefix(&own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let file = record.with_file_name(&name);
         // A record may name what is not there; the readers say what they need.
         if !is_inside || !file.is_file() {
@@ -137,7 +140,8 @@ mod tests {
         for name in ["base.fvecs", "query.fvecs"] {
             fs::write(set.join(name), "abc").unwrap();
         }
-        let record = ["set/base.fvecs", "set/query.fvecs", "settled", "set/absent"];
+        fs::write(folder.path().join("other"), "not abc").unwrap();
+        let record = ["set/base.fvecs", "set/query.fvecs", "settled", "set/absent", "set/../other"];
         let record = record.map(|name| (name.to_owned(), ABC.to_owned())).to_vec();
         fs::write(record_of(&set), text(&record)).unwrap();
         assert_eq!(read(&record_of(&set)).unwrap(), record);

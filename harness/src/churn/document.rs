@@ -200,5 +200,13 @@ impl Trial {
 /// # Errors
 /// One line that says what is wrong with the file.
 pub(crate) fn read(path: &Path) -> Result<Document> {
-    output::read_json(path, "churn", SCHEMA_VERSION)
+    parse(&output::read_bytes(path, "churn")?, path)
+}
+
+/// Reads a document from `bytes`; `path` is only for messages.
+///
+/// # Errors
+/// One line that says what is wrong with it.
+pub fn parse(bytes: &[u8], path: &Path) -> Result<Document> {
+    output::parse_json(bytes, path, "churn", SCHEMA_VERSION)
 }

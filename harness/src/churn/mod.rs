@@ -17,7 +17,7 @@ pub mod workload;
 
 pub use args::ChurnArgs;
 pub(crate) use document::read;
-pub use document::{Config, Dataset, Document, Freshness, Garbage, SCHEMA_VERSION, Site, Trial};
+pub use document::{Config, Dataset, Document, Freshness, Garbage, SCHEMA_VERSION, Site, Trial, parse};
 pub(crate) use history::Clock;
 
 use std::io::Write;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::{BuildInfo, Machine};
@@ -231,5 +231,23 @@ pub(super) fn smallest(pairs: &[[f64; 2]], blocks: usize, seed: u64) -> Smallest
 /// # Errors
 /// One line that says what is wrong with the file.
 pub fn read(path: &Path) -> Result<Document> {
-    output::read_json(path, "noise", SCHEMA_VERSION)
+    parse(&output::read_bytes(path, "noise")?, path)
+}
+
+/// Reads a document from `bytes`; `path` is only for messages.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(bytes: &[u8], path: &Path) -> Result<Document> {
+    let document: Document = output::parse_json(bytes, path, "noise", SCHEMA_VERSION)?;
+    // Effects are ratios of rates, and what follows from one that cannot be is no number.
+    let is_rate = |rate: &f64| rate.is_finite() && *rate > 0.0;
+    let wrong = document.points.iter().position(|point| !point.per_second.as_flattened().iter().all(is_rate));
+    if let Some(at) = wrong {
+        bail!(
+            "{}: point {at} has a rate that is not above 0; restore a copy, or measure again with `hnsw-lab noise --out`",
+            path.display()
+        );
+    }
+    Ok(document)
 }

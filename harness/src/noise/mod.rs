@@ -11,7 +11,7 @@ mod document;
 mod tests;
 
 use document::LEAST_PAIRS;
-pub use document::{Document, Point, SCHEMA_VERSION, Smallest, read};
+pub use document::{Document, Point, SCHEMA_VERSION, Smallest, parse, read};
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -18,6 +18,8 @@ mod raster;
 mod recall;
 mod scaling;
 mod style;
+#[cfg(test)]
+pub(crate) mod vision;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -23,7 +23,7 @@ pub(super) const HEADING: u32 = 118;
 
 /// Okabe and Ito's colours, which people with any colour vision tell apart, and darker ones of Tol's.
 const STRATEGIES: [(&str, RGBColor); 10] = [
-    ("sequential", RGBColor(0x44, 0x44, 0x44)),
+    ("sequential", RGBColor(0x2a, 0x2a, 0x2a)),
     ("coarse", RGBColor(0xe6, 0x9f, 0x00)),
     ("fine", RGBColor(0x00, 0x72, 0xb2)),
     ("lockfree", RGBColor(0x00, 0x9e, 0x73)),
@@ -95,4 +95,30 @@ pub(super) fn heading(area: &Area<'_>, title: &str, explanation: &str) -> anyhow
     area.draw_text(title, &bold(TITLE_SIZE, INK, HPos::Left, VPos::Top), at(26))?;
     area.draw_text(explanation, &text(TEXT_SIZE, FAINT_INK, HPos::Left, VPos::Top), at(74))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plot::vision::{Vision, difference};
+
+    /// The nearest two of all strategies, and how near, for any eyes.
+    #[test]
+    fn strategies_are_told_apart_by_any_eyes() {
+        // On the dark paper of pages the ink is this, and that of `sequential` with it.
+        let light_ink = ("sequential", RGBColor(0xe6, 0xe6, 0xe3));
+        let mut nearest = (f64::MAX, String::new());
+        for vision in Vision::ALL {
+            for (at, (one, colour)) in STRATEGIES.iter().enumerate() {
+                let others = STRATEGIES[at + 1..].iter().chain((at > 0).then_some(&light_ink));
+                for (other, of_other) in others {
+                    let apart = difference(*colour, *of_other, vision);
+                    if apart < nearest.0 {
+                        nearest = (apart, format!("{one} and {other}, {vision:?}"));
+                    }
+                }
+            }
+        }
+        assert!(nearest.0 > 10.0, "{nearest:?}");
+    }
 }

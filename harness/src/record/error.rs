@@ -18,6 +18,9 @@ pub enum RecordError {
         path.display()
     )]
     Corrupt { path: PathBuf, detail: String },
+    /// Written by another command than a sweep.
+    #[error("{} was written by `{command}`: {reader}; give a file that `hnsw-lab sweep` wrote", path.display())]
+    Other { path: PathBuf, command: &'static str, reader: &'static str },
     /// Written by a later version of this program.
     #[error(
         "{} has schema version {found}, and this program reads versions up to {SCHEMA_VERSION}; use a newer hnsw-lab",

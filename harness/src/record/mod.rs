@@ -10,6 +10,7 @@ mod claim;
 mod counters;
 mod document;
 mod error;
+mod kind;
 mod reader;
 mod writer;
 

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Document, RecordError, SCHEMA_VERSION};
+use super::{Document, RecordError, SCHEMA_VERSION, kind};
 
 /// Reads the result document at `path`.
 ///
 /// # Errors
-/// [`RecordError::Unreadable`], [`RecordError::Corrupt`] or [`RecordError::Newer`].
+/// [`RecordError::Unreadable`] and those of [`parse`].
 pub fn read(path: &Path) -> Result<Document, RecordError> {
     let unreadable = |error| RecordError::Unreadable { path: path.to_path_buf(), error };
     // A device may have no end.
@@ -27,7 +27,7 @@ pub fn read(path: &Path) -> Result<Document, RecordError> {
 /// converts them. Fields that this program does not know are ignored, so additions need no new version.
 ///
 /// # Errors
-/// [`RecordError::Corrupt`] or [`RecordError::Newer`].
+/// [`RecordError::Corrupt`], [`RecordError::Other`] or [`RecordError::Newer`].
 pub fn parse(bytes: &[u8], path: &Path) -> Result<Document, RecordError> {
     #[derive(Deserialize)]
     struct Versioned {
@@ -36,6 +36,10 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<Document, RecordError> {
     let corrupt = |detail: String| RecordError::Corrupt { path: path.to_path_buf(), detail };
     if bytes.is_empty() {
         return Err(corrupt("it is empty".into()));
+    }
+    // Before the version, because documents of other commands have versions of their own.
+    if let Some((command, reader)) = kind::other(bytes) {
+        return Err(RecordError::Other { path: path.to_path_buf(), command, reader });
     }
     let Versioned { schema_version } =
         serde_json::from_slice(bytes).map_err(|error| corrupt(error.to_string()))?;

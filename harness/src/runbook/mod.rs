@@ -36,6 +36,7 @@ use crate::sweep::log::Tally;
 use crate::{output, progress};
 use args::Plan;
 use replay::{Done, Replay, Shape};
+use steps::Runbook;
 
 /// Replays, and prints the tables to `out`. `stop` ends it early; the trials that were finished until then are kept.
 ///
@@ -60,6 +61,17 @@ pub fn run(args: &RunbookArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result
     let faults: Vec<String> = document.trials.iter().flat_map(told).collect();
     output::check_contract(&faults)?;
     Ok(outcome)
+}
+
+/// Reads a runbook as [`run`] does, for the data set of this name or the only one, and checks that its steps can be done on so
+/// many rows. Returns how many there are. Replays nothing.
+///
+/// # Errors
+/// One line that names the step and the cure.
+pub fn check(text: &str, set: Option<&str>, rows: usize) -> Result<usize> {
+    let runbook = Runbook::parse(text, set)?;
+    tags::check(&runbook, rows)?;
+    Ok(runbook.steps.len())
 }
 
 fn measure(

@@ -3,6 +3,7 @@
 mod blocks;
 mod compare;
 mod fixtures;
+mod kinds;
 mod lab;
 mod place;
 mod processes;

@@ -41,4 +41,4 @@ macro_rules! replayed {
     };
 }
 
-replayed!(vectors, folder, truth_cache, documents, command_line);
+replayed!(vectors, folder, hdf5, truth_cache, sums, documents, workload, runbook, command_line);

@@ -4,12 +4,18 @@
 //! A body passes if it returns: what is read may be refused, but nothing may panic, take long, or take memory that the input
 //! does not have (the fuzzer's limits see to these two).
 
+#[path = "hdf5_input.rs"]
+mod hdf5_input;
+
+use hnsw_lab::churn::workload::Workload;
+use hnsw_lab::compare::{Rules, compare};
+use hnsw_lab::data::cmd::{DataCommand, InspectArgs};
 use hnsw_lab::data::generate::{Shape, uniform};
 use hnsw_lab::data::inspect::Profile;
 use hnsw_lab::data::{Dataset, Format, LoadOptions, Matrix, TruthCache, Watch};
-use hnsw_lab::data::{load, read_ids_from, read_vectors_from};
+use hnsw_lab::data::{load, read_ids_from, read_vectors_from, write_fvecs};
 use hnsw_lab::summary::Summary;
-use hnsw_lab::{capacity, cli, limit, plot, record, report, verify};
+use hnsw_lab::{capacity, churn, cli, data, limit, noise, plot, record, report, runbook, verify};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,11 +25,15 @@ use std::sync::OnceLock;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets that are here.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 9] = [
     ("vectors", vectors),
     ("folder", folder),
+    ("hdf5", hdf5),
     ("truth_cache", truth_cache),
+    ("sums", sums),
     ("documents", documents),
+    ("workload", workload),
+    ("runbook", runbook),
     ("command_line", command_line),
 ];
 
@@ -140,6 +150,25 @@ fn used(mut set: Dataset) {
     }
 }
 
+/// A file of HDF5: what the file is (see `hdf5_input`), limit of rows, the rest of what it is. A build without the reader refuses
+/// all of them.
+pub fn hdf5(input: &[u8]) {
+    let (which, input) = selected(input);
+    let (limit, input) = selected(input);
+    let content = hdf5_input::content(which, input);
+    let place = tempfile::tempdir().expect("there is a folder for temporary files");
+    let path = place.path().join("set.hdf5");
+    fs::write(&path, content).expect("the folder can be written");
+    let limit = limit_of(limit);
+    let options = LoadOptions { limit, query_limit: limit, ..LoadOptions::default() };
+    match load(&path, &options) {
+        // What is packed may be a thousand times as long as the file: too much to compare all with all.
+        Ok(set) if limit.is_none() => assert!(set.base().iter().all(|value| value.is_finite())),
+        Ok(set) => used(set),
+        Err(error) => one_line(&error.to_string()),
+    }
+}
+
 /// A file of the cache of ground truths: raw, or a good one with some bytes replaced and its digest made right again.
 pub fn truth_cache(input: &[u8]) {
     const K: usize = 3;
@@ -184,12 +213,41 @@ pub fn truth_cache(input: &[u8]) {
     }
 }
 
+/// What is said of a set with these sums beside it: those of two files that are in its folder and of one that is not.
+pub fn sums(input: &[u8]) {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("there is a folder for temporary files");
+        fs::create_dir(folder.path().join("set")).expect("the folder can be written");
+        for name in ["set/base.fvecs", "set/query.fvecs", "other.fvecs"] {
+            let mut file = Vec::new();
+            write_fvecs(&mut file, 2, &[1.0, 2.0]).expect("it is written to memory");
+            fs::write(folder.path().join(name), file).expect("the folder can be written");
+        }
+        folder
+    });
+    fs::write(folder.path().join("set.sha256"), input).expect("the folder can be written");
+    let path = folder.path().join("set");
+    let mut out = Vec::new();
+    match data::cmd::run(&DataCommand::Inspect(InspectArgs { path, limit: None }), &mut out, Watch::none()) {
+        Ok(()) => assert!(!out.is_empty()),
+        Err(error) => {
+            let message = format!("{error:#}");
+            one_line(&message);
+            // Only what is in the folder is compared.
+            assert!(!message.contains("other.fvecs"), "{message}");
+        }
+    }
+}
+
 /// A document: which kind, then the JSON.
 pub fn documents(input: &[u8]) {
     let (kind, text) = selected(input);
     match kind {
         b'c' => repeats::<capacity::Document>(text),
+        b'h' => under_writes(text),
         b'l' => repeats::<limit::Document>(text),
+        b'n' => differences(text),
         _ => results(text),
     }
 }
@@ -199,6 +257,64 @@ fn repeats<D: serde::Serialize + serde::de::DeserializeOwned>(text: &[u8]) {
     if let Ok(document) = serde_json::from_slice::<D>(text) {
         let again = serde_json::to_vec(&document).expect("it was read from JSON");
         assert!(serde_json::from_slice::<D>(&again).is_ok());
+    }
+}
+
+/// A kept input without the letter of its kind.
+fn kept(input: &'static [u8]) -> &'static [u8] {
+    &input[1..]
+}
+
+/// A small result document, for what is shown beside one.
+fn small() -> &'static record::Document {
+    static SMALL: OnceLock<record::Document> = OnceLock::new();
+    SMALL.get_or_init(|| {
+        let text = kept(include_bytes!("../../fuzz/corpus/documents/sweep-search"));
+        record::parse(text, Path::new("sweep.json")).expect("it is a result document")
+    })
+}
+
+/// A small document of noise, for what says how small a difference can be.
+fn noisy() -> &'static noise::Document {
+    static NOISY: OnceLock<noise::Document> = OnceLock::new();
+    NOISY.get_or_init(|| {
+        let text = kept(include_bytes!("../../fuzz/corpus/documents/noise"));
+        noise::parse(text, Path::new("noise.json")).expect("it is a document of noise")
+    })
+}
+
+/// A document of `churn`, and its section of a page.
+fn under_writes(text: &[u8]) {
+    let document = match churn::parse(text, Path::new("churn.json")) {
+        Ok(document) => document,
+        Err(error) => return one_line(&format!("{error:#}")),
+    };
+    repeats::<churn::Document>(text);
+    let bare = record::Document { rows: Vec::new(), ..small().clone() };
+    let page = report::html(&bare, Some(&document), None).expect("it is made in memory");
+    assert!(page.ends_with("</html>"));
+}
+
+/// A document of `noise`, and what it says of a page and a comparison.
+fn differences(text: &[u8]) {
+    let document = match noise::parse(text, Path::new("noise.json")) {
+        Ok(document) => document,
+        Err(error) => return one_line(&format!("{error:#}")),
+    };
+    repeats::<noise::Document>(text);
+    let page = report::html(small(), None, Some(&document)).expect("it is made in memory");
+    assert!(page.ends_with("</html>"));
+    compared(small(), Some(&document));
+}
+
+/// A document beside itself.
+fn compared(document: &record::Document, noise: Option<&noise::Document>) {
+    for paired in [false, true] {
+        let rules = Rules { recall_loss: 0.005, paired, ..Rules::default() };
+        match compare(document, document, &rules, noise) {
+            Ok(found) => assert!(!found.points.is_empty() && found.unmatched == [0, 0]),
+            Err(refusal) => one_line(&refusal.to_string()),
+        }
     }
 }
 
@@ -215,11 +331,42 @@ fn results(text: &[u8]) {
     assert!(problems.iter().all(|problem| !problem.is_empty()));
     let summary = Summary::of(&document);
     let workloads = summary.workloads();
-    assert!(!report::tables(&document, &summary, &workloads, None, false).is_empty());
+    assert!(!report::tables(&document, &summary, &workloads, Some(noisy()), false).is_empty());
     assert!(!report::tax(&document, &summary, None, true).is_empty());
+    assert!(!report::counted(&document, &summary, &workloads, false).is_empty());
     assert!(!report::csv(&summary, &workloads).expect("it is written to memory").is_empty());
     for figure in plot::figures(&document).expect("they are drawn in memory") {
         assert!(figure.svg.contains("</svg>"), "{}", figure.name);
+    }
+    assert!(report::html(&document, None, Some(noisy())).expect("it is made in memory").ends_with("</html>"));
+    compared(&document, Some(noisy()));
+}
+
+/// A workload in TOML.
+pub fn workload(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    match Workload::parse("mine.toml", text) {
+        Ok(workload) => {
+            // As a document of results holds it.
+            let again = serde_json::to_vec(&workload).expect("it was read from text");
+            let again: Workload = serde_json::from_slice(&again).expect("it was written as it was read");
+            assert!(again.check("again").is_ok(), "{again:?}");
+            let (points, rows) = (workload.points(1_000), 1_000);
+            assert!(points <= rows || matches!(workload.start.points, churn::workload::Points::Count(_)));
+        }
+        Err(error) => one_line(&error.to_string()),
+    }
+}
+
+/// A runbook in YAML: how many rows the data set has, then the text.
+pub fn runbook(input: &[u8]) {
+    let (rows, input) = selected(input);
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    for set in [None, Some("sift10k")] {
+        match runbook::check(text, set, usize::from(rows) * 100) {
+            Ok(steps) => assert!(steps > 0),
+            Err(error) => one_line(&format!("{error:#}")),
+        }
     }
 }
 

@@ -227,6 +227,11 @@ fn the_smallest_effect_comes_from_the_noise_of_the_point_that_is_most_like() {
         let one = again.smallest[0].paired_percent / point.smallest[0].paired_percent;
         assert!((one - 1.0).abs() < 1e-9 && again.workload == point.workload, "{again:?}");
     }
+    let mut stuck = noise.clone();
+    stuck.points[3].per_second[1][0] = 0.0;
+    std::fs::write(&path, serde_json::to_vec(&stuck).expect("serialisable")).expect("writable");
+    let told = noise::read(&path).expect_err("a rate of 0").to_string();
+    assert!(told.contains("noise.json: point 3 has a rate that is not above 0"), "{told}");
     let other = noise::Document { schema_version: 9, ..noise };
     std::fs::write(&path, serde_json::to_vec(&other).expect("serialisable")).expect("writable");
     assert!(noise::read(&path).expect_err("newer").to_string().contains("schema version 9"));

@@ -5,16 +5,18 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
 use hnsw_lab::churn::{self, ChurnArgs};
-use hnsw_lab::record::{Document, Isolation};
+use hnsw_lab::machine::{Machine, build_info};
+use hnsw_lab::noise;
+use hnsw_lab::record::{Document, Isolation, Row};
 use hnsw_lab::report::{ReportArgs, run};
 
 use crate::support::{sample, write_file};
 
 fn page(document: &Document) -> String {
-    page_with(document, None).unwrap()
+    page_with(document, None, None).unwrap()
 }
 
-fn page_with(document: &Document, churn: Option<PathBuf>) -> anyhow::Result<String> {
+fn page_with(document: &Document, churn: Option<PathBuf>, noise: Option<PathBuf>) -> anyhow::Result<String> {
     let (folder, file) = write_file(document);
     let html = folder.path().join("pages/page.html");
     let args = ReportArgs {
@@ -25,7 +27,7 @@ fn page_with(document: &Document, churn: Option<PathBuf>) -> anyhow::Result<Stri
         counters: false,
         html: Some(html.clone()),
         churn,
-        noise: None,
+        noise,
     };
     run(&args)?;
     Ok(std::fs::read_to_string(html)?)
@@ -78,7 +80,7 @@ fn what_happened_under_writes_has_a_section_with_garbage_over_time() {
         trial.rss_series = vec![(0.0, 8 << 20), (0.1, 9 << 20)];
     }
     std::fs::write(&file, serde_json::to_vec(&document).unwrap()).unwrap();
-    let text = page_with(&sample(), Some(file.clone())).unwrap();
+    let text = page_with(&sample(), Some(file.clone()), None).unwrap();
     let section = text.split_once("<section id=\"churn\">").expect("a section").1;
     let section = section.split_once("</section>").expect("its end").0;
     assert!(section.contains("stalled-reader") && section.contains("slots") && section.contains("mvcc"));
@@ -91,7 +93,7 @@ fn what_happened_under_writes_has_a_section_with_garbage_over_time() {
     assert!(!page(&sample()).contains("<section id=\"churn\">"));
     // The document of a sweep is none of churn.
     let (_sweep, sweep) = write_file(&sample());
-    let error = page_with(&sample(), Some(sweep)).expect_err("it is another document").to_string();
+    let error = page_with(&sample(), Some(sweep), None).expect_err("it is another document").to_string();
     assert!(error.contains("is no document of `hnsw-lab churn`"), "{error}");
 }
 
@@ -123,6 +125,54 @@ fn ties_are_told_from_winners() {
     let plain =
         map.split_once("sequential</td>").expect("its line").1.split_once("</tr>").expect("its end").0;
     assert!(!plain.contains(" ="), "{plain}");
+}
+
+/// What `noise` writes of a machine on which A and B of each pair differ by this factor.
+fn noise_of(factor: f64) -> noise::Document {
+    let mut rows = sample();
+    rows.rows.retain(|row| row.block == 0);
+    rows.run.config.blocks = 12;
+    let more = rows.rows.iter().flat_map(|row| (1..12).map(|block| Row { block, ..row.clone() }));
+    let more: Vec<Row> = more.collect();
+    rows.rows.extend(more);
+    for row in rows.rows.iter_mut().filter(|row| row.block % 2 == 1) {
+        for op in [&mut row.ops.search, &mut row.ops.insert, &mut row.ops.remove].into_iter().flatten() {
+            op.per_second *= factor;
+        }
+    }
+    noise::Document::of(&rows, &[3], Machine::default(), build_info())
+}
+
+#[test]
+fn the_page_says_what_is_noise_and_calls_it_a_tie() {
+    let heat_map = |text: &str| {
+        let map = text.split_once("table class=\"heat\"").expect("a heat map").1;
+        map.split_once("</table>").expect("its end").0.to_owned()
+    };
+    let with = |factor: f64| {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("noise.json");
+        std::fs::write(&file, serde_json::to_vec(&noise_of(factor)).unwrap()).unwrap();
+        page_with(&sample(), None, Some(file)).unwrap()
+    };
+    let (without, quiet, loud) = (page(&sample()), with(1.001), with(10.0));
+    assert!(without.contains("How small a difference is still noise here is unknown"));
+    assert!(!without.contains("noise below"));
+    for (text, effect) in [(&quiet, "0.1 %"), (&loud, "900.0 %")] {
+        let told = format!(
+            "Differences below {effect} (quietest point) to {effect} (noisiest) are noise on this machine, at 3 blocks."
+        );
+        assert!(text.contains(&told), "{told}");
+        let table = text.split_once("noise below").expect("a column").1.split_once("</table>").unwrap().0;
+        assert_eq!(table.matches(&format!("<td>{effect}</td>")).count(), 4, "{table}");
+    }
+    let ties = |text: &str| heat_map(text).matches(" =</td>").count();
+    let cells = heat_map(&without).matches("<td title=").count();
+    assert_eq!(ties(&quiet), ties(&without));
+    assert!(ties(&without) < cells);
+    assert_eq!(ties(&loud), cells, "{}", heat_map(&loud));
+    let absent = page_with(&sample(), None, Some("absent.json".into())).expect_err("it is not there");
+    assert!(absent.to_string().starts_with("cannot read absent.json; give"), "{absent}");
 }
 
 #[test]

@@ -42,9 +42,10 @@ pub(super) fn section(document: &Document, drawn: &[Figure]) -> Markup {
 
 fn row(trial: &Trial) -> Markup {
     let rate = |op: &Option<Op>| op.as_ref().map_or("–".into(), |op| grouped(op.per_second));
-    let (due, found) =
-        trial.freshness.iter().fold((0, 0), |(due, found), age| (due + age.due, found + age.found));
-    let found = if due == 0 { "–".into() } else { format!("{:.2} %", 100.0 * found as f64 / due as f64) };
+    // No sum of counts is too large as a float, not even in a damaged document.
+    let due: f64 = trial.freshness.iter().map(|age| age.due as f64).sum();
+    let found: f64 = trial.freshness.iter().map(|age| age.found as f64).sum();
+    let found = if due == 0.0 { "–".into() } else { format!("{:.2} %", 100.0 * found / due) };
     html! { tr {
         td { (named(&trial.strategy)) } td { (trial.threads) }
         td { (rate(&trial.search)) } td { (rate(&trial.insert)) } td { (rate(&trial.remove)) }

@@ -5,6 +5,7 @@
 
 mod churn;
 mod compare;
+mod heat;
 mod laws;
 mod provenance;
 mod tables;
@@ -35,13 +36,18 @@ const FIGURES: [(&str, &str, &str); 4] = [
     ("memory", "Memory", "Bytes above the raw vectors, by what they are for."),
 ];
 
-/// The page, with what happened under writes where that was measured too.
+/// The page, with what happened under writes and what is noise, where that was measured too.
 ///
 /// # Errors
 /// None is expected: everything is made in memory.
-pub(super) fn page(document: &Document, churned: Option<&crate::churn::Document>) -> anyhow::Result<String> {
+pub(super) fn page(
+    document: &Document,
+    churned: Option<&crate::churn::Document>,
+    noise: Option<&crate::noise::Document>,
+) -> anyhow::Result<String> {
     let over_time = churned.map(plot::over_time).transpose()?.unwrap_or_default();
     let (summary, drawn) = (Summary::of(document), figures(document)?);
+    let rankings = compare::rankings(&summary, noise);
     let data = &document.run.dataset;
     let title = format!("{}: {} x {}, {}", data.name, grouped(data.base_count as f64), data.dim, data.metric);
     let page = html! {
@@ -75,13 +81,13 @@ pub(super) fn page(document: &Document, churned: Option<&crate::churn::Document>
                     } }
                 }
                 main {
-                    section id="summary" { h2 { "Summary" } (compare::summary(document, &summary)) }
+                    section id="summary" { h2 { "Summary" } (compare::summary(document, &summary, &rankings, noise)) }
                     @for (prefix, name, what) in FIGURES { (drawings(prefix, name, what, &drawn)) }
                     section id="laws" { h2 { "Scaling laws" } (laws::section(&summary)) }
                     @if let Some(churned) = churned {
                         section id="churn" { h2 { "While points come and go" } (churn::section(churned, &over_time)) }
                     }
-                    section id="strategies" { h2 { "Strategies by workload" } (compare::heat_map(&summary)) }
+                    section id="strategies" { h2 { "Strategies by workload" } (compare::heat_map(&summary, &rankings, noise.is_some())) }
                     section id="contention" { h2 { "Contention" } (tables::contention(document)) }
                     section id="points" { h2 { "All points" } (tables::points(document, &summary)) }
                     section id="provenance" { h2 { "Provenance" } (provenance::all(document)) }
@@ -118,7 +124,7 @@ fn inline(svg: &str) -> String {
         ("\"#6B6B6B\"", "\"var(--faint)\""),
         ("\"#E4E4E4\"", "\"var(--grid)\""),
         // That of `sequential` is too dark for dark paper.
-        ("\"#444444\"", "\"var(--ink)\""),
+        ("\"#2A2A2A\"", "\"var(--ink)\""),
     ] {
         text = text.replace(colour, variable).replace(&colour.to_lowercase(), variable);
     }

@@ -72,9 +72,11 @@ pub(super) fn contention(document: &Document) -> Markup {
         groups.entry(key).or_default().push(row);
     }
     let told = |rows: &[&Row], count: Count| {
-        let total: u64 = rows.iter().map(|row| count(&row.contention)).sum();
-        let operations: u64 = rows.iter().flat_map(|row| row.ops.named()).map(|(_, op)| op.count).sum();
-        1e3 * total as f64 / operations.max(1) as f64
+        // No sum of counts is too large as a float, not even in a damaged document.
+        let total: f64 = rows.iter().map(|row| count(&row.contention) as f64).sum();
+        let operations: f64 =
+            rows.iter().flat_map(|row| row.ops.named()).map(|(_, op)| op.count as f64).sum();
+        1e3 * total / operations.max(1.0)
     };
     let busy: Vec<(&Row, [f64; COUNTS.len()])> = groups
         .values()
