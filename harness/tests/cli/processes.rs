@@ -150,6 +150,9 @@ fn exact_neighbours_are_computed_once() {
     assert!(searched.filter_map(|row| row.recall_at_k).all(|recall| recall > 0.5));
 }
 
+/// Workloads, and the beam width of each that searches.
+type Order<'a> = Vec<(&'a str, Option<usize>)>;
+
 /// In a fresh order in each block, which is that of all sessions of the block.
 #[test]
 fn searches_and_workloads_come_in_the_order_of_the_block() {
@@ -161,7 +164,7 @@ fn searches_and_workloads_come_in_the_order_of_the_block() {
         lab.run(&format!("{args} --workloads build,search,search-writer,bulk,mixed,write-heavy,phases"));
     assert_eq!(said.code, Some(0), "{said:?}");
     let rows = lab.document("small.json").rows;
-    let mut orders: BTreeMap<usize, BTreeSet<Vec<(&str, Option<usize>)>>> = BTreeMap::new();
+    let mut orders: BTreeMap<usize, BTreeSet<Order<'_>>> = BTreeMap::new();
     for session in rows.chunk_by(|a, b| (a.block, &a.strategy) == (b.block, &b.strategy)) {
         let order: Vec<_> = session.iter().map(|row| (&*row.workload, row.ef)).collect();
         assert_eq!((order.len(), order[0].0), (1 + 4 + 4 + 4, "build"), "{order:?}");
@@ -265,9 +268,12 @@ fn the_process_of_a_session_ends_with_its_sweep() {
         let stat = fs::read_to_string(format!("/proc/{orphan}/stat")).unwrap_or_default();
         stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
     };
-    while lives() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "{orphan} goes on");
+    while lives() && begin.elapsed() < Duration::from_secs(60) {
         sleep(Duration::from_millis(5));
+    }
+    if lives() {
+        kill(Pid::from_raw(orphan as i32), Signal::SIGKILL).expect("sent");
+        panic!("it went on");
     }
 }
 
