@@ -48,7 +48,7 @@ fn listen(stop: &'static AtomicBool) -> Receiver<String> {
                 break;
             }
         }
-        // Relaxed: a wish; nothing is read because of it.
+        // Relaxed [session-orphaned]: a wish; nothing is read because of it.
         stop.store(true, Ordering::Relaxed);
     });
     lines

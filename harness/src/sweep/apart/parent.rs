@@ -89,7 +89,7 @@ impl<'a> Apart<'a> {
                         ended = Some(Err(anyhow!("{which}: its process said what is no row: {error}")));
                     }
                 },
-                // Relaxed: a wish; nothing is read because of it.
+                // Relaxed [session-stopped]: a wish; nothing is read because of it.
                 Err(RecvTimeoutError::Timeout) if self.stop.load(Ordering::Relaxed) => input = None,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -99,7 +99,7 @@ impl<'a> Apart<'a> {
         let status = child.wait().context("the process of a session cannot be waited for")?;
         match ended {
             Some(ended) => ended,
-            // Relaxed: as above.
+            // Relaxed [session-ended]: as above.
             None if self.stop.load(Ordering::Relaxed) || was_asked_to_end(status) => Ok(Outcome::Interrupted),
             None => bail!("the process that measured {which} did not come to its end ({})", spoken(status)),
         }
