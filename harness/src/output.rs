@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -102,9 +102,17 @@ pub(crate) fn parse_json<D: DeserializeOwned>(
             "{file} is no document of `hnsw-lab {command}`{of_version}; make one with `hnsw-lab {command} --out`"
         )
     };
-    let document = serde_json::from_slice(bytes).with_context(other)?;
+    let document = serde_json::from_slice(bytes)
+        .map_err(|error| anyhow!(one_line(&error.to_string())))
+        .with_context(other)?;
     ensure!(of_version.is_empty(), other());
     Ok(document)
+}
+
+/// A message with what it quotes of a file, which may have breaks of lines in it, as one line.
+pub(crate) fn one_line(message: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    message.chars().map(shown).collect()
 }
 
 /// Says that the build is the wrong one to measure with, if it is.

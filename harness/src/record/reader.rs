@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{Document, RecordError, SCHEMA_VERSION, kind};
+use crate::output::one_line;
 
 /// Reads the result document at `path`.
 ///
@@ -33,7 +34,8 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<Document, RecordError> {
     struct Versioned {
         schema_version: u64,
     }
-    let corrupt = |detail: String| RecordError::Corrupt { path: path.to_path_buf(), detail };
+    let corrupt =
+        |detail: String| RecordError::Corrupt { path: path.to_path_buf(), detail: one_line(&detail) };
     if bytes.is_empty() {
         return Err(corrupt("it is empty".into()));
     }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::output::one_line;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use hnsw_core::graph::MAX_NODES;
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,11 @@ impl Runbook {
     /// # Errors
     /// One line that names the step and the cure. It does not name the file.
     pub(super) fn parse(text: &str, set: Option<&str>) -> Result<Runbook> {
+        // Names may have breaks of lines in them.
+        Runbook::read(text, set).map_err(|error| anyhow!(one_line(&format!("{error:#}"))))
+    }
+
+    fn read(text: &str, set: Option<&str>) -> Result<Runbook> {
         let options = serde_saphyr::options! { with_snippet: false };
         let tree: Value = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
             anyhow!("it is no YAML: {}; correct it there", error.to_string().replace('\n', " "))

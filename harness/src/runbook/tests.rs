@@ -94,6 +94,7 @@ fn what_is_no_runbook_is_refused() {
         assert!(refused(text).starts_with("it is no runbook: the top level must map"), "{text}");
     }
     assert!(refused("few: 3").starts_with("few: it is no runbook"));
+    assert_eq!(refused("\"f\\new\": 3").lines().count(), 1);
     assert!(refused("few: [").starts_with("it is no YAML: "));
     assert!(refused("few: {max_pts: 1, max_pts: 2}").starts_with("it is no YAML: "));
     assert!(refused("few: {1: {operation: search}}").starts_with("few: max_pts is missing; give"));

@@ -15,7 +15,8 @@
 //! A view that shows one instant (a snapshot, or a session that keeps writers out) is frozen as of that instant. Of any other
 //! view, a frozen graph is no single instant, and these hold:
 //!
-//! - Every list is whole (contract P6): it was read whole, and links to nodes that are not in the frozen graph are dropped.
+//! - Every list is whole (contract P6): links to nodes that are not in the frozen graph are dropped, and so is a second link to one
+//!   node, which `slots` may show of a list that is being rewritten.
 //! - Every node whose insert returned before the call is in it, and reachable (P1). States are read before any list, so if a node
 //!   that others could meet before the call is in the graph, then so are its parent and its nearest neighbour, which could be met
 //!   earlier; the anchors between them are never pruned, so they are in the lists, whenever those are read; and they are not
@@ -91,13 +92,19 @@ impl Packed {
         let published =
             |node: NodeId| matches!(states.get(node.index()), Some(NodeState::Live | NodeState::Tombstone));
         let width = (usize::BITS - count.saturating_sub(1).leading_zeros()).max(1);
-        let mut buf = LinkBuf::new();
+        let (mut buf, mut targets) = (LinkBuf::new(), Vec::new());
         let mut pack = |owners: &[NodeId], level: Level| {
             let mut lists = Builder::new(owners.len(), width);
             for &owner in owners {
                 let links: &[Link] =
                     if published(owner) { view.links(At::new(owner, level), &mut buf) } else { &[] };
-                lists.push(links.iter().map(|link| link.node()).filter(|to| published(*to)));
+                targets.clear();
+                for target in links.iter().map(|link| link.node()).filter(|to| published(*to)) {
+                    if !targets.contains(&target) {
+                        targets.push(target);
+                    }
+                }
+                lists.push(targets.iter().copied());
             }
             lists.finish()
         };

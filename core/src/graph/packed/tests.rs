@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use std::collections::HashSet;
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
 struct Random(u64);
@@ -60,14 +61,16 @@ impl Model {
             let cap = if level == 0 { 2 * m } else { m };
             // Empty and full lists are no rarity.
             let degree = [0, cap, random.below(cap + 1), random.below(cap + 1)][random.below(4)];
+            let mut targets = HashSet::new();
             (0..degree)
-                .map(|_| {
+                .filter_map(|_| {
                     let target = match by_level[level].len() {
                         _ if gone > 0 && random.one_in(20) => (nodes + random.below(1_000)) as u32,
                         present => by_level[level][random.below(present)],
                     };
                     let target = NodeId::new(target);
-                    if random.one_in(3) { Link::anchor(target) } else { Link::to(target) }
+                    let link = if random.one_in(3) { Link::anchor(target) } else { Link::to(target) };
+                    targets.insert(target).then_some(link)
                 })
                 .collect()
         };
@@ -202,6 +205,20 @@ fn full_lists_fill_whole_blocks() {
     for at in (0..1_000).map(|n| At::base(node(n))) {
         assert_eq!(packed.links(at, &mut left), full.links(at, &mut right));
     }
+}
+
+/// A list of `slots` that is being rewritten may name a node twice.
+#[test]
+fn a_node_that_a_list_names_twice_is_named_once() {
+    let links = [1, 2, 1, 3, 3].map(|to| Link::to(node(to)));
+    let model = Model {
+        entry: None,
+        states: vec![NodeState::Live; 4],
+        lists: vec![vec![links.to_vec()], vec![vec![]], vec![vec![]], vec![vec![]]],
+    };
+    let packed = Packed::freeze(&model);
+    let expected = [1, 2, 3].map(|to| Link::to(node(to)));
+    assert_eq!(packed.links(At::base(node(0)), &mut LinkBuf::new()), expected);
 }
 
 #[test]
