@@ -131,7 +131,30 @@ impl Graph for Batch {
 #[cfg(all(test, not(hnsw_loom)))]
 mod tests {
     use super::*;
+    use core::ops::ControlFlow;
+    use hnsw_core::distance::Metric;
     use hnsw_core::graph::Edit;
+    use hnsw_core::graph::check::Health;
+    use hnsw_core::hnsw::{Index, IndexConfig};
+    use rayon::ThreadPoolBuilder;
+
+    /// The conformance suite asks more of every strategy; this is what `scripts/planted` can build in little time.
+    #[test]
+    fn a_batch_gives_one_graph_on_any_number_of_threads() {
+        const DIM: usize = 4;
+        let rows: Vec<f32> =
+            (0..2_000 * DIM as u32).map(|i| (i.wrapping_mul(0x9E37_79B9) >> 16) as f32).collect();
+        let health = |threads: usize| {
+            let config = IndexConfig { m: 4, ef_construction: 10, ..IndexConfig::new(DIM, Metric::L2) };
+            let index = Index::<Batch>::new(config).unwrap();
+            let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| index.insert_batch(&rows, |_| ControlFlow::Continue(()))).unwrap();
+            Health::of(&index.graph().read(), &GraphConfig::new(4))
+        };
+        let one = health(1);
+        assert!(one.faults.is_empty() && one.unreachable == 0, "{one:?}");
+        assert_eq!(one, health(4));
+    }
 
     #[test]
     fn lists_are_thawed_as_long_as_a_session_that_may_change_them_is_open() {
