@@ -41,7 +41,7 @@ struct Proof {
 /// `test: "site" Relaxed, …;` of a macro that does; the ordering may be missing there if the macro names one. A test that
 /// expects `expect_weak` itself to refuse is none.
 fn proofs(file: &str, text: &str) -> Vec<Proof> {
-    let by_macro = text.contains("expect_weak($");
+    let by_macro = ["expect_weak($", "needs! {"].iter().any(|table| text.contains(table));
     let of_macro = text.split_once("expect_weak($site, ").and_then(|(_, to)| first_ordering(to));
     let mut proofs = Vec::new();
     let (mut test, mut refused) = (String::new(), false);

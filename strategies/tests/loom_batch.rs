@@ -444,30 +444,18 @@ fn a_node_that_another_thread_has_linked_is_whole() {
 /// Each of these must fail.
 mod weakened {
     use super::*;
-    use Ordering::Relaxed;
 
-    macro_rules! needs {
-        ($($test:ident: $site:literal, $model:expr;)*) => {$(
-            #[test]
-            fn $test() {
-                expect_weak($site, Relaxed, || {
-                    model(2, $site, $model);
-                });
-            }
-        )*};
-    }
-
-    needs! {
-        lock_of_pruning: "list-lock", models::prune_against_append::<Batch>;
-        unlock_of_pruning: "list-unlock", models::prune_against_append::<Batch>;
-        lock_of_an_anchor: "list-lock", models::anchor_against_search::<Batch>;
-        unlock_of_an_anchor: "list-unlock", models::anchor_against_search::<Batch>;
-        freeze_of_an_anchor: "batch-freeze", models::anchor_against_search::<Batch>;
-        frozen_for_an_anchor: "batch-frozen", models::anchor_against_search::<Batch>;
-        lock_of_a_copied_link: "list-lock", models::publication_by_another::<Batch>;
-        unlock_of_a_copied_link: "list-unlock", models::publication_by_another::<Batch>;
-        freeze_of_a_copied_link: "batch-freeze", models::publication_by_another::<Batch>;
-        node_publish: "node-publish", models::publication::<Batch>;
-        node_state: "node-state", models::publication::<Batch>;
+    hnsw_core::needs! { 2;
+        lock_of_pruning: "list-lock" Relaxed, models::prune_against_append::<Batch>;
+        unlock_of_pruning: "list-unlock" Relaxed, models::prune_against_append::<Batch>;
+        lock_of_an_anchor: "list-lock" Relaxed, models::anchor_against_search::<Batch>;
+        unlock_of_an_anchor: "list-unlock" Relaxed, models::anchor_against_search::<Batch>;
+        freeze_of_an_anchor: "batch-freeze" Relaxed, models::anchor_against_search::<Batch>;
+        frozen_for_an_anchor: "batch-frozen" Relaxed, models::anchor_against_search::<Batch>;
+        lock_of_a_copied_link: "list-lock" Relaxed, models::publication_by_another::<Batch>;
+        unlock_of_a_copied_link: "list-unlock" Relaxed, models::publication_by_another::<Batch>;
+        freeze_of_a_copied_link: "batch-freeze" Relaxed, models::publication_by_another::<Batch>;
+        node_publish: "node-publish" Relaxed, models::publication::<Batch>;
+        node_state: "node-state" Relaxed, models::publication::<Batch>;
     }
 }

@@ -12,7 +12,7 @@ use hnsw_core::graph::{
     At, Edit, Entry, Graph, Level, Link, LinkBuf, NodeId, NodeState, Snapshots, Stamp, Verdict, View,
 };
 use hnsw_core::sync::Ordering;
-use hnsw_core::sync::model::{expect_weak, model};
+use hnsw_core::sync::model::model;
 use hnsw_strategies::Mvcc;
 use hnsw_strategies::mvcc::Write;
 use versions::{A, B, commit, graph, graph_with_levels, put, shown, spawn, version};
@@ -369,20 +369,8 @@ fn one_thread_founds() {
 /// shown in the models of core: here the two SeqCst fences hide it, because loom switches threads at no fence.
 mod weakened {
     use super::*;
-    use Ordering::{AcqRel, Relaxed};
 
-    macro_rules! needs {
-        ($($test:ident: $site:literal $to:ident, $model:expr;)*) => {$(
-            #[test]
-            fn $test() {
-                expect_weak($site, $to, || {
-                    model(2, $site, $model);
-                });
-            }
-        )*};
-    }
-
-    needs! {
+    hnsw_core::needs! { 2;
         list_end: "list-end" Relaxed, newest_read_and_commit;
         list_word: "list-word" Relaxed, newest_read_and_commit;
         list_begin: "list-begin" Relaxed, snapshot_read_and_commit;

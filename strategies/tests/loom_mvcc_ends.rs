@@ -8,7 +8,7 @@
 mod versions;
 
 use hnsw_core::graph::{Edit, Graph, NodeState, Snapshots, View};
-use hnsw_core::sync::model::{expect_weak, model};
+use hnsw_core::sync::model::model;
 use hnsw_core::sync::{Arc, Ordering};
 use hnsw_strategies::Mvcc;
 use versions::{A, B, commit, graph, put, shown, spawn, version};
@@ -233,20 +233,8 @@ fn each_snapshot_has_its_own_slot() {
 /// Each ordering that a model here needs, one at a time; `loom_mvcc.rs` has the others.
 mod weakened {
     use super::*;
-    use Ordering::{AcqRel, Relaxed};
 
-    macro_rules! needs {
-        ($($test:ident: $site:literal $to:ident, $model:expr;)*) => {$(
-            #[test]
-            fn $test() {
-                expect_weak($site, $to, || {
-                    model(2, $site, $model);
-                });
-            }
-        )*};
-    }
-
-    needs! {
+    hnsw_core::needs! { 2;
         list_end_of_a_removal: "list-end" Relaxed, two_removals;
         tombstone: "node-tombstone" Relaxed, two_removals;
         state_of_a_removed_node: "node-state" Relaxed, two_removals;

@@ -4,8 +4,7 @@
 
 mod models;
 
-use hnsw_core::sync::Ordering::Relaxed;
-use hnsw_core::sync::model::{expect_weak, model};
+use hnsw_core::sync::model::model;
 use hnsw_strategies::SeqLock;
 use models::{base, node, spawn, to, world};
 
@@ -88,27 +87,16 @@ fn one_thread_founds() {
 mod weakened {
     use super::*;
 
-    macro_rules! needs {
-        ($($test:ident: $site:literal, $model:expr;)*) => {$(
-            #[test]
-            fn $test() {
-                expect_weak($site, Relaxed, || {
-                    model(3, $site, $model);
-                });
-            }
-        )*};
-    }
-
-    needs! {
-        claim_fence_of_a_whole_list: "version-claim-fence", read_against_rewrite;
-        check_fence_of_a_whole_list: "version-check-fence", read_against_rewrite;
-        end_of_a_whole_list: "version-end", read_against_rewrite;
-        begin_of_a_whole_list: "version-begin", read_against_rewrite;
-        end_of_an_append: "version-end", models::append_against_append::<SeqLock>;
-        begin_of_an_append: "version-begin", models::append_against_append::<SeqLock>;
-        end_of_an_anchor: "version-end", models::anchor_against_search::<SeqLock>;
-        begin_of_an_anchor: "version-begin", models::anchor_against_search::<SeqLock>;
-        start_read: "start-read", models::raise_against_raise::<SeqLock>;
-        start_found: "start-found", models::found_against_found::<SeqLock>;
+    hnsw_core::needs! { 3;
+        claim_fence_of_a_whole_list: "version-claim-fence" Relaxed, read_against_rewrite;
+        check_fence_of_a_whole_list: "version-check-fence" Relaxed, read_against_rewrite;
+        end_of_a_whole_list: "version-end" Relaxed, read_against_rewrite;
+        begin_of_a_whole_list: "version-begin" Relaxed, read_against_rewrite;
+        end_of_an_append: "version-end" Relaxed, models::append_against_append::<SeqLock>;
+        begin_of_an_append: "version-begin" Relaxed, models::append_against_append::<SeqLock>;
+        end_of_an_anchor: "version-end" Relaxed, models::anchor_against_search::<SeqLock>;
+        begin_of_an_anchor: "version-begin" Relaxed, models::anchor_against_search::<SeqLock>;
+        start_read: "start-read" Relaxed, models::raise_against_raise::<SeqLock>;
+        start_found: "start-found" Relaxed, models::found_against_found::<SeqLock>;
     }
 }

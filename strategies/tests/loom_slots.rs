@@ -4,8 +4,7 @@
 
 mod models;
 
-use hnsw_core::sync::Ordering::Relaxed;
-use hnsw_core::sync::model::{expect_weak, model};
+use hnsw_core::sync::model::model;
 use hnsw_strategies::Slots;
 use models::{anchor, base, spawn, to, world};
 
@@ -95,34 +94,23 @@ fn one_thread_founds() {
 mod weakened {
     use super::*;
 
-    macro_rules! needs {
-        ($($test:ident: $site:literal, $model:expr;)*) => {$(
-            #[test]
-            fn $test() {
-                expect_weak($site, Relaxed, || {
-                    model(3, $site, $model);
-                });
-            }
-        )*};
-    }
-
-    needs! {
-        lock_of_an_append: "list-lock", models::append_against_append::<Slots>;
-        unlock_of_an_append: "list-unlock", models::append_against_append::<Slots>;
-        lock_of_pruning: "list-lock", models::prune_against_append::<Slots>;
-        unlock_of_pruning: "list-unlock", models::prune_against_append::<Slots>;
-        lock_of_an_anchor: "list-lock", anchor_against_anchor;
-        unlock_of_an_anchor: "list-unlock", anchor_against_anchor;
-        slot_write_of_a_row: "slots-write", models::publication::<Slots>;
-        slot_read_of_a_row: "slots-read-fence", models::publication::<Slots>;
-        slot_write_of_a_copied_link: "slots-write", models::publication_by_another::<Slots>;
-        slot_read_of_a_copied_link: "slots-read-fence", models::publication_by_another::<Slots>;
-        slot_write_of_an_anchor: "slots-write", models::anchor_against_search::<Slots>;
-        slot_read_of_an_anchor: "slots-read-fence", models::anchor_against_search::<Slots>;
-        node_publish: "node-publish", models::publication::<Slots>;
-        node_state: "node-state", models::publication::<Slots>;
-        start_raise: "start-raise", models::raise_against_raise::<Slots>;
-        start_read: "start-read", models::raise_against_raise::<Slots>;
-        start_found: "start-found", models::found_against_found::<Slots>;
+    hnsw_core::needs! { 3;
+        lock_of_an_append: "list-lock" Relaxed, models::append_against_append::<Slots>;
+        unlock_of_an_append: "list-unlock" Relaxed, models::append_against_append::<Slots>;
+        lock_of_pruning: "list-lock" Relaxed, models::prune_against_append::<Slots>;
+        unlock_of_pruning: "list-unlock" Relaxed, models::prune_against_append::<Slots>;
+        lock_of_an_anchor: "list-lock" Relaxed, anchor_against_anchor;
+        unlock_of_an_anchor: "list-unlock" Relaxed, anchor_against_anchor;
+        slot_write_of_a_row: "slots-write" Relaxed, models::publication::<Slots>;
+        slot_read_of_a_row: "slots-read-fence" Relaxed, models::publication::<Slots>;
+        slot_write_of_a_copied_link: "slots-write" Relaxed, models::publication_by_another::<Slots>;
+        slot_read_of_a_copied_link: "slots-read-fence" Relaxed, models::publication_by_another::<Slots>;
+        slot_write_of_an_anchor: "slots-write" Relaxed, models::anchor_against_search::<Slots>;
+        slot_read_of_an_anchor: "slots-read-fence" Relaxed, models::anchor_against_search::<Slots>;
+        node_publish: "node-publish" Relaxed, models::publication::<Slots>;
+        node_state: "node-state" Relaxed, models::publication::<Slots>;
+        start_raise: "start-raise" Relaxed, models::raise_against_raise::<Slots>;
+        start_read: "start-read" Relaxed, models::raise_against_raise::<Slots>;
+        start_found: "start-found" Relaxed, models::found_against_found::<Slots>;
     }
 }

@@ -26,12 +26,13 @@ mod snapshot;
 mod visited;
 
 pub use batch::Answers;
-// For the models, which call what tasks of a build call.
 pub use packed::PackedIndex;
 pub use phases::{Phase, Recorder, Stopwatch};
 pub use scratch::Scratch;
 pub use search::Neighbor;
 pub use snapshot::IndexSnapshot;
+
+// For the models, which call what tasks of a build call.
 #[cfg(hnsw_loom)]
 #[doc(hidden)]
 pub use {batch::Tally, bulk::shared, pool::Candidate};

@@ -94,6 +94,20 @@ pub fn expect_failure<F: FnOnce()>(body: F) -> String {
     fails(test_of::<F>(), body)
 }
 
+/// A table of tests: each weakens the ordering of a site to the one behind it, and demands that a model fails, with the bound that
+/// stands first. `scripts/orderings` reads its lines.
+#[macro_export]
+macro_rules! needs {
+    ($bound:expr; $($test:ident: $site:literal $to:ident, $model:expr;)*) => {$(
+        #[test]
+        fn $test() {
+            $crate::sync::model::expect_weak($site, $crate::sync::Ordering::$to, || {
+                $crate::sync::model::model($bound, $site, $model);
+            });
+        }
+    )*};
+}
+
 /// [`expect_failure`] with the ordering of one site [weakened](site::weaken).
 ///
 /// # Panics
