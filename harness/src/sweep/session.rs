@@ -274,7 +274,7 @@ impl Session<'_> {
         attempt: usize,
     ) -> Option<Measured> {
         index.quiesce();
-        let before = self.bench.canary.sing();
+        let before = self.bench.canary.sing_or_echo();
         let trial = self.trial(index, workload, ef);
         let memory = index.memory();
         if trial.interrupted || self.bench.stopped() {
