@@ -22,6 +22,7 @@
 #![deny(missing_docs)]
 
 pub mod alloc;
+mod blocks;
 mod builtin;
 pub mod capacity;
 pub mod churn;

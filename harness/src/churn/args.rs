@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::trial::{self, Subject};
 use super::workload::{Mix, Points, Reader, ReaderKind, Workload};
+use crate::blocks::BlockArgs;
 use crate::data::Dataset;
 use crate::flags::{DataArgs, GraphArgs, OutArgs};
 use crate::machine::{Machine, PlaceArgs};
@@ -49,6 +50,9 @@ pub struct ChurnArgs {
     /// How the graph is built and searched.
     #[command(flatten)]
     pub graph: GraphArgs,
+    /// How often.
+    #[command(flatten)]
+    pub blocks: BlockArgs,
     /// Length of a window in seconds
     #[arg(long, value_name = "S", default_value_t = 1.0, allow_negative_numbers = true)]
     pub seconds: f64,
@@ -89,6 +93,7 @@ impl ChurnArgs {
             ensure!((0.0..=1.0).contains(&share), "{flag} is {share}; a share is from 0 to 1");
         }
         check_seconds(self.seconds)?;
+        self.blocks.check()?;
         self.graph.check()?;
         ensure!(self.sample > 0, "--sample is 0; at least one search must be scored");
         self.threads.iter().flatten().try_for_each(|&threads| check_threads(threads))?;

@@ -7,13 +7,14 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::workload::Workload;
+use crate::blocks::{Gathered, Repeated};
 use crate::footprint::Footprint;
 use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
 use crate::output;
-use crate::record::{Memory, Op};
+use crate::record::{Conditions, Memory, Op};
 
 /// The version of the form of [`Document`].
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// Recall, freshness and garbage under writes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,10 @@ pub const SCHEMA_VERSION: u32 = 3;
 pub struct Document {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
+    /// When the measurement began: UTC, RFC 3339.
+    pub started: String,
+    /// The command line, program name first.
+    pub command: Vec<String>,
     /// The machine that was measured.
     pub machine: Machine,
     /// The program that measured.
@@ -29,7 +34,8 @@ pub struct Document {
     pub dataset: Dataset,
     /// What was done.
     pub config: Config,
-    /// One for each strategy and thread count.
+    /// One for each workload, strategy, thread count and block, and one more for each time it was tried again. By point, then in
+    /// the order of time.
     pub trials: Vec<Trial>,
 }
 
@@ -67,6 +73,10 @@ pub struct Config {
     pub k: usize,
     /// Length of a window, in seconds.
     pub seconds: f64,
+    /// How often every point was measured.
+    pub blocks: usize,
+    /// How often a disturbed trial was tried again at most.
+    pub retries: usize,
     /// Searches that are scored.
     pub sample: usize,
     /// Seed of levels, operation mixes and the sample.
@@ -94,6 +104,12 @@ pub struct Trial {
     pub threads: usize,
     /// More threads than can run at once.
     pub oversubscribed: bool,
+    /// Repetition. Points come in another order in each.
+    pub block: usize,
+    /// How often it was tried before in this block.
+    pub attempt: usize,
+    /// Trials of any point that ended before it.
+    pub number: usize,
     /// Length of the window.
     pub seconds: f64,
     /// Searches; `null` if there were none.
@@ -135,6 +151,8 @@ pub struct Trial {
     /// What was done at each atomic and lock; `null` in a build that does not count.
     #[serde(default)]
     pub sites: Option<Vec<Site>>,
+    /// What the machine did meanwhile.
+    pub conditions: Conditions,
     /// Why not to trust the rates; empty if nothing is known against them.
     pub tainted: Vec<String>,
 }
@@ -181,6 +199,35 @@ pub struct Garbage {
     pub end_bytes: usize,
     /// Seconds since the window opened, and bytes.
     pub series: Vec<(f64, usize)>,
+}
+
+impl Document {
+    /// The trials of each point.
+    pub(crate) fn points(&self) -> Vec<Gathered<'_, Trial>> {
+        Gathered::of(&self.trials)
+    }
+}
+
+impl Repeated for Trial {
+    fn point(&self) -> (&str, &str, usize, u64) {
+        (&self.workload, &self.strategy, self.threads, 0)
+    }
+
+    fn block(&self) -> usize {
+        self.block
+    }
+
+    fn attempt(&self) -> usize {
+        self.attempt
+    }
+
+    fn tainted(&self) -> &[String] {
+        &self.tainted
+    }
+
+    fn speed(&self) -> f64 {
+        [&self.search, &self.insert, &self.remove].into_iter().flatten().map(|op| op.per_second).sum()
+    }
 }
 
 impl Trial {

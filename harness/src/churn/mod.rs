@@ -29,10 +29,11 @@ use hnsw_core::hnsw::IndexConfig;
 use hnsw_core::sync::SiteCount;
 use rayon::prelude::*;
 
+use crate::blocks::{Blocks, Repeated, Turn, Watch};
 use crate::data::{self, CodedBase};
 use crate::footprint::Footprint;
-use crate::machine::{Machine, MemoryInForce, Noise, build_info};
-use crate::record::Memory;
+use crate::machine::{Canary, Machine, MemoryInForce, build_info};
+use crate::record::{self, Conditions, Memory};
 use crate::sweep::Outcome;
 use crate::{output, progress};
 use args::Planned;
@@ -80,54 +81,75 @@ fn measure(
     let plan = args.plan(&machine, &dataset)?;
     let base = CodedBase::of(&dataset);
     let pin = &args.place.pin;
-    let (mut trials, mut outcome) = (Vec::new(), Outcome::Complete);
+    let (started, canary) = (record::now_rfc3339(), Canary::new(pin.plan(&machine, 1)[0]));
+    let mut trials = Vec::new();
     let mut wanted = Vec::new();
     for planned in &plan.workloads {
         for subject in &plan.strategies {
             wanted.extend(plan.threads.iter().map(|threads| (planned, *subject, *threads)));
         }
     }
-    for (planned, subject, threads) in wanted {
-        let Planned { name, workload, points } = planned;
-        let spinner = progress::spinner(format!("{name}: {} x{threads}", subject.name), args.output.quiet);
-        let config = IndexConfig {
-            m: workload.start.m.unwrap_or(args.graph.m),
-            ..args.graph.index(&dataset, args.seed)
-        };
-        let shape = Shape {
-            dataset: &dataset,
-            cpus: pin.plan(&machine, threads),
-            workload,
-            points: *points,
-            k: args.graph.k,
-            ef: args.graph.ef,
-            window: Duration::from_secs_f64(args.seconds),
-            seed: args.seed,
-        };
-        let oversubscribed = pin.oversubscribes(&machine, threads);
-        // What an index before left in the heap would pass for what this one takes.
-        crate::alloc::trim();
-        let before = Footprint::now();
-        let (store, noise) = ((subject.make)(config)?, Noise::now());
-        let happened = trial::run(store.as_ref(), &shape, stop)?;
-        // The thread that looks takes a CPU from a worker for a moment, and so does a reader, where there is none left.
-        let others = 1 + usize::from(workload.reader.is_some());
-        let crowded = pin.oversubscribes(&machine, threads + others);
-        let mut tainted = Noise::now().since(&noise, crowded);
-        tainted.extend(happened.unpinned.clone());
-        spinner.finish_and_clear();
-        if happened.interrupted {
-            outcome = Outcome::Interrupted;
-            break;
-        }
-        let judged = judge(&happened, &shape, &base, args.sample);
-        let of =
-            Of { strategy: subject.name, workload: name, points: *points, threads, oversubscribed, before };
-        trials.push(told(&of, store, happened, judged, tainted));
-    }
+    let outcome =
+        Blocks::new(args.blocks, args.seed).all(&wanted, |&(planned, subject, threads), turn| {
+            let Planned { name, workload, points } = planned;
+            let spinner =
+                progress::spinner(format!("{name}: {} x{threads}", subject.name), args.output.quiet);
+            let config = IndexConfig {
+                m: workload.start.m.unwrap_or(args.graph.m),
+                ..args.graph.index(&dataset, args.seed)
+            };
+            let shape = Shape {
+                dataset: &dataset,
+                cpus: pin.plan(&machine, threads),
+                workload,
+                points: *points,
+                k: args.graph.k,
+                ef: args.graph.ef,
+                window: Duration::from_secs_f64(args.seconds),
+                seed: args.seed,
+            };
+            let oversubscribed = pin.oversubscribes(&machine, threads);
+            // What an index before left in the heap would pass for what this one takes.
+            crate::alloc::trim();
+            let before = Footprint::now();
+            let (store, watch) = ((subject.make)(config)?, Watch::begin(&canary));
+            let happened = trial::run(store.as_ref(), &shape, stop)?;
+            // The thread that looks takes a CPU from a worker for a moment, and so does a reader, where there is none left.
+            let others = 1 + usize::from(workload.reader.is_some());
+            let crowded = pin.oversubscribes(&machine, threads + others);
+            let (conditions, mut tainted) = watch.end(crowded);
+            let disturbed = !tainted.is_empty();
+            tainted.extend(happened.unpinned.clone());
+            spinner.finish_and_clear();
+            if happened.interrupted {
+                return Ok(None);
+            }
+            let judged = judge(&happened, &shape, &base, args.sample);
+            let of = Of {
+                strategy: subject.name,
+                workload: name,
+                points: *points,
+                threads,
+                oversubscribed,
+                turn,
+                before,
+                conditions,
+            };
+            trials.push(told(&of, store, happened, judged, tainted));
+            Ok(Some(disturbed))
+        })?;
+    let place = |trial: &Trial| {
+        let (workload, strategy, threads, _) = trial.point();
+        wanted
+            .iter()
+            .position(|own| (own.0.name.as_str(), own.1.name, own.2) == (workload, strategy, threads))
+    };
+    trials.sort_by_cached_key(place);
     let placement = pin.seats(&machine, plan.threads.last().copied().unwrap_or(1));
     let document = Document {
         schema_version: SCHEMA_VERSION,
+        started,
+        command: std::env::args().collect(),
         machine,
         build: build_info(),
         dataset: described(&dataset),
@@ -138,6 +160,8 @@ fn measure(
             ef: args.graph.ef,
             k: args.graph.k,
             seconds: args.seconds,
+            blocks: args.blocks.blocks,
+            retries: args.blocks.retries,
             sample: args.sample,
             seed: args.seed,
             pin: pin.clone(),
@@ -212,8 +236,10 @@ struct Of<'a> {
     points: usize,
     threads: usize,
     oversubscribed: bool,
+    turn: Turn,
     /// The process when there was no index yet.
     before: Footprint,
+    conditions: Conditions,
 }
 
 fn told(
@@ -242,6 +268,9 @@ fn told(
         points: of.points,
         threads: of.threads,
         oversubscribed: of.oversubscribed,
+        block: of.turn.block,
+        attempt: of.turn.attempt,
+        number: of.turn.number,
         seconds: happened.seconds,
         search: happened.searches.op(happened.seconds),
         insert: happened.inserts.op(happened.seconds),
@@ -270,6 +299,7 @@ fn told(
         unreachable: health.unreachable,
         teardown_ms: teardown.as_secs_f64() * 1e3,
         sites: happened.sites.as_deref().map(|sites| per_thousand(sites, operations)),
+        conditions: of.conditions,
         tainted,
     }
 }

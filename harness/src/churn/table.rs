@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use comfy_table::{Cell, Table};
 
 use super::document::{Document, Freshness, Site, Trial};
+use crate::blocks::{Gathered, legend, with_interval};
 use crate::record::Op;
 use crate::report::{grouped, plain};
 
@@ -35,17 +36,19 @@ pub(super) fn print(document: &Document, out: &mut dyn Write) -> io::Result<()> 
         config.k,
         config.ef
     )?;
-    for trials in document.trials.chunk_by(|one, other| one.workload == other.workload) {
-        let name = &trials[0].workload;
+    let points = document.points();
+    for points in points.chunk_by(|one, other| one.all[0].workload == other.all[0].workload) {
+        let first = points[0].all[0];
+        let name = &first.workload;
         let about = config.workloads.get(name).map_or("", |workload| &workload.about);
         let mut table: Table = plain(&HEADER, false);
-        for trial in trials {
-            table.add_row(cells(trial));
+        for point in points {
+            table.add_row(cells(point));
         }
         writeln!(
             out,
             "{name}: {about}; {} points when the window opened\n\n{table}\n",
-            grouped(trials[0].points as f64)
+            grouped(first.points as f64)
         )?;
     }
     writeln!(
@@ -53,15 +56,13 @@ pub(super) fn print(document: &Document, out: &mut dyn Write) -> io::Result<()> 
         "recall@k: the least and the most that it may be, since points came and went during a search.\n\
          found: of the points that belong in an answer whatever the search saw, those that were in it; by age when it began.\n\
          ghosts: returned points that were not there at any time of the search; there must be none.\n\
-         garbage: replaced and not yet freed, and kept for snapshots."
+         garbage: replaced and not yet freed, and kept for snapshots.\n{}",
+        legend(&points, config.blocks)
     )?;
     if document.trials.iter().any(|trial| trial.oversubscribed) {
         writeln!(out, "* more threads than this process may use CPUs")?;
     }
-    for trial in document.trials.iter().filter(|trial| !trial.tainted.is_empty()) {
-        writeln!(out, "! {} x{}: {}", trial.strategy, trial.threads, trial.tainted.join("; "))?;
-    }
-    document.trials.iter().try_for_each(|trial| match &trial.sites {
+    points.iter().map(Gathered::typical).try_for_each(|trial| match &trial.sites {
         Some(sites) => print_sites(trial, sites, out),
         None => Ok(()),
     })
@@ -91,32 +92,42 @@ fn print_sites(trial: &Trial, sites: &[Site], out: &mut dyn Write) -> io::Result
     )
 }
 
-fn cells(trial: &Trial) -> Vec<Cell> {
-    let rate = |op: &Option<Op>| op.as_ref().map_or("–".into(), |op| grouped(op.per_second));
-    let young = trial.freshness.iter().take_while(|class| class.age.ends_with("us") || class.age == "< 1 ms");
-    let old = trial.freshness.iter().skip_while(|class| class.age.ends_with("us") || class.age == "< 1 ms");
-    let flags = [(trial.oversubscribed, "*"), (!trial.tainted.is_empty(), "!")];
+fn cells(point: &Gathered<'_, Trial>) -> Vec<Cell> {
+    let first = point.all[0];
+    let rate = |of: fn(&Trial) -> &Option<Op>| {
+        with_interval(point.estimate(|trial| Some(of(trial).as_ref()?.per_second)))
+    };
+    let bound = |which: usize| point.median(|trial| Some(trial.recall?[which]));
+    let classes = |young: bool| {
+        let fresh = |class: &&Freshness| class.age.ends_with("us") || class.age == "< 1 ms";
+        let all = point.counted.iter().flat_map(|trial| &trial.freshness);
+        share(all.filter(move |class| fresh(class) == young))
+    };
+    let kilobytes =
+        |of: fn(&Trial) -> usize| grouped(point.median(|trial| Some(of(trial) as f64)).unwrap_or(0.0) / 1e3);
+    let teardown = point.median(|trial| Some(trial.teardown_ms)).unwrap_or(0.0);
+    let oversubscribed = if first.oversubscribed { "*" } else { "" };
     vec![
-        Cell::new(&trial.strategy),
-        Cell::new(trial.threads),
-        Cell::new(rate(&trial.search)),
-        Cell::new(rate(&trial.insert)),
-        Cell::new(trial.recall.map_or("–".into(), |[least, most]| format!("{least:.4}-{most:.4}"))),
-        Cell::new(share(young)),
-        Cell::new(share(old)),
-        Cell::new(trial.ghosts),
-        Cell::new(grouped(trial.garbage.peak_bytes as f64 / 1e3)),
-        Cell::new(grouped(trial.garbage.end_bytes as f64 / 1e3)),
-        Cell::new(format!("{:.1}", trial.teardown_ms)),
-        Cell::new(flags.into_iter().filter_map(|(is, flag)| is.then_some(flag)).collect::<String>()),
+        Cell::new(&first.strategy),
+        Cell::new(first.threads),
+        Cell::new(rate(|trial| &trial.search)),
+        Cell::new(rate(|trial| &trial.insert)),
+        Cell::new(bound(0).zip(bound(1)).map_or("–".into(), |(least, most)| format!("{least:.4}-{most:.4}"))),
+        Cell::new(classes(true)),
+        Cell::new(classes(false)),
+        // Of all trials: a disturbance excuses none.
+        Cell::new(point.all.iter().map(|trial| trial.ghosts as f64).sum::<f64>()),
+        Cell::new(kilobytes(|trial| trial.garbage.peak_bytes)),
+        Cell::new(kilobytes(|trial| trial.garbage.end_bytes)),
+        Cell::new(format!("{teardown:.1}")),
+        Cell::new(format!("{oversubscribed}{}", point.flags())),
     ]
 }
 
 /// `99.8 % of 1,234`.
 fn share<'a>(classes: impl Iterator<Item = &'a Freshness>) -> String {
-    let (found, due) = classes.fold((0, 0), |(found, due), class| (found + class.found, due + class.due));
-    match due {
-        0 => "–".into(),
-        due => format!("{:.1} % of {}", 100.0 * found as f64 / due as f64, grouped(due as f64)),
-    }
+    // No sum of counts is too large as a float, not even in a damaged document.
+    let add = |(found, due), class: &Freshness| (found + class.found as f64, due + class.due as f64);
+    let (found, due) = classes.fold((0.0, 0.0), add);
+    if due == 0.0 { "–".into() } else { format!("{:.1} % of {}", 100.0 * found / due, grouped(due)) }
 }

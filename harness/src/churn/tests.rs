@@ -71,7 +71,16 @@ fn worked(store: Box<dyn Store>, dataset: &data::Dataset, workload: &Workload) -
     let happened = trial::run(store.as_ref(), &shape, &AtomicBool::new(false)).unwrap();
     let judged = judge(&happened, &shape, &CodedBase::of(dataset), 300);
     let before = Footprint::default();
-    let of = Of { strategy: "it", workload: "its", points, threads: 2, oversubscribed: false, before };
+    let of = Of {
+        strategy: "it",
+        workload: "its",
+        points,
+        threads: 2,
+        oversubscribed: false,
+        turn: Turn { number: 0, block: 0, attempt: 0 },
+        before,
+        conditions: Conditions::default(),
+    };
     told(&of, store, happened, judged, Vec::new())
 }
 
@@ -265,6 +274,10 @@ fn the_command_prints_a_table_and_writes_a_document() {
             "--ef-construction",
             "20",
             "--stalled-reader",
+            "--blocks",
+            "2",
+            "--retries",
+            "0",
         ])
     };
     let mut out = Vec::new();
@@ -275,7 +288,13 @@ fn the_command_prints_a_table_and_writes_a_document() {
         "{text}"
     );
     let document: Document = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    assert_eq!(document.trials.len(), 2);
+    let blocks: Vec<_> = document.trials.iter().map(|trial| (trial.strategy.as_str(), trial.block)).collect();
+    assert_eq!(blocks, [("fine", 0), ("fine", 1), ("mvcc", 0), ("mvcc", 1)]);
+    let mut numbers: Vec<usize> = document.trials.iter().map(|trial| trial.number).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [0, 1, 2, 3]);
+    assert!(document.trials.iter().all(|trial| trial.conditions.canary_after.is_some()));
+    assert!(text.contains("Medians of 2 of the 6 blocks"), "{text}");
     assert!(document.trials.iter().all(|trial| trial.faults().is_empty() && trial.logged > 0));
     for trial in document.trials.iter().filter(|_| cfg!(target_os = "linux")) {
         assert_eq!(trial.rss_series.len(), trial.garbage.series.len());

@@ -5,6 +5,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::Arrivals;
+use crate::blocks::BlockArgs;
 use crate::data::Dataset;
 use crate::flags::{DataArgs, GraphArgs, OutArgs};
 use crate::machine::{Machine, PlaceArgs};
@@ -72,6 +73,9 @@ pub struct LatencyArgs {
     /// How the graph is built and searched.
     #[command(flatten)]
     pub graph: GraphArgs,
+    /// How often.
+    #[command(flatten)]
+    pub blocks: BlockArgs,
     /// Length of a window in seconds
     #[arg(long, value_name = "S", default_value_t = 1.0, allow_negative_numbers = true)]
     pub seconds: f64,
@@ -109,6 +113,7 @@ impl LatencyArgs {
         ensure!(p99 > 0.0 && p99.is_finite(), "--p99 is {p99}; a bound in microseconds is a number above 0");
         ensure!((0.0..=1.0).contains(&self.writes), "--writes is {}; a share is from 0 to 1", self.writes);
         check_seconds(self.seconds)?;
+        self.blocks.check()?;
         self.graph.check()?;
         self.threads.iter().flatten().try_for_each(|&threads| check_threads(threads))?;
         named(&self.strategies).map(drop)

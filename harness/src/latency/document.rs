@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::Arrivals;
+use crate::blocks::{Gathered, Repeated};
 use crate::churn::Dataset;
 use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
-use crate::record::Latency;
+use crate::record::{Conditions, Latency};
 
 /// The version of the form of [`Document`].
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// How long operations take that come at a given rate, and which rate can be served.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +17,10 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub struct Document {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
+    /// When the measurement began: UTC, RFC 3339.
+    pub started: String,
+    /// The command line, program name first.
+    pub command: Vec<String>,
     /// The machine that was measured.
     pub machine: Machine,
     /// The program that measured.
@@ -24,9 +29,10 @@ pub struct Document {
     pub dataset: Dataset,
     /// What was done.
     pub config: Config,
-    /// One for each strategy, thread count and rate. After a search for a rate, a further window at the rate that was found.
+    /// One for each strategy, thread count, rate and block, and one more for each time it was tried again. After a search for a
+    /// rate, a further window at the rate that was found. By point, then in the order of time.
     pub points: Vec<Point>,
-    /// Searches for the highest rate, one for each strategy and thread count; empty if rates were given.
+    /// Searches for the highest rate, one for each strategy, thread count and block; empty if rates were given.
     pub searches: Vec<RateSearch>,
 }
 
@@ -58,6 +64,10 @@ pub struct Config {
     pub k: usize,
     /// Length of a window, in seconds.
     pub seconds: f64,
+    /// How often every point was measured.
+    pub blocks: usize,
+    /// How often a disturbed window at a given rate was tried again at most.
+    pub retries: usize,
     /// Seed of levels, arrivals and operation mixes.
     pub seed: u64,
     /// How threads were placed.
@@ -81,6 +91,12 @@ pub struct Point {
     pub oversubscribed: bool,
     /// Operations per second that were asked for, of all threads.
     pub rate: f64,
+    /// Repetition. Points come in another order, and operations at other times, in each.
+    pub block: usize,
+    /// How often it was tried before in this block.
+    pub attempt: usize,
+    /// Trials of any point that ended before it.
+    pub number: usize,
     /// Length of the window: shorter than asked for if there were not rows enough to insert.
     pub seconds: f64,
     /// Operations that were meant to begin in the window.
@@ -105,6 +121,8 @@ pub struct Point {
     pub short_answers: u64,
     /// Live nodes that are not reachable from the entry point on level 0. The contract promises 0.
     pub unreachable: usize,
+    /// What the machine did while the open loop ran.
+    pub conditions: Conditions,
     /// Why not to trust the point; empty if nothing is known against it.
     pub tainted: Vec<String>,
 }
@@ -154,6 +172,8 @@ pub struct RateSearch {
     pub threads: usize,
     /// More threads than can run at once.
     pub oversubscribed: bool,
+    /// Repetition.
+    pub block: usize,
     /// What a closed loop without gaps does in a second; the search begins at half of that.
     pub closed_per_second: f64,
     /// Operations per second at which p99 was within the bound; `null` if it was at none.
@@ -180,6 +200,58 @@ pub struct Step {
     pub p99_us: Vec<Option<f64>>,
     /// The bound was met in most of them.
     pub met: bool,
+}
+
+impl Document {
+    /// The windows of each point.
+    pub(crate) fn gathered(&self) -> Vec<Gathered<'_, Point>> {
+        Gathered::of(&self.points)
+    }
+}
+
+impl Repeated for Point {
+    fn point(&self) -> (&str, &str, usize, u64) {
+        (&self.strategy, "", self.threads, self.rate.to_bits())
+    }
+
+    fn block(&self) -> usize {
+        self.block
+    }
+
+    fn attempt(&self) -> usize {
+        self.attempt
+    }
+
+    fn tainted(&self) -> &[String] {
+        &self.tainted
+    }
+
+    /// The rate is given, so it is how long operations took.
+    fn speed(&self) -> f64 {
+        -self.search.as_ref().or(self.insert.as_ref()).map_or(0.0, |timed| timed.response.us.p99)
+    }
+}
+
+impl Repeated for RateSearch {
+    fn point(&self) -> (&str, &str, usize, u64) {
+        (&self.strategy, "", self.threads, 0)
+    }
+
+    fn block(&self) -> usize {
+        self.block
+    }
+
+    fn attempt(&self) -> usize {
+        0
+    }
+
+    fn tainted(&self) -> &[String] {
+        &self.tainted
+    }
+
+    fn speed(&self) -> f64 {
+        self.rate.unwrap_or(0.0)
+    }
 }
 
 impl Point {

@@ -31,10 +31,12 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use hnsw_core::hnsw::IndexConfig;
 
+use crate::blocks::{Blocks, Turn, judged};
 use crate::churn::described;
 use crate::data::{Dataset, TruthCache};
 use crate::flags::GraphArgs;
-use crate::machine::{Machine, MemoryInForce, build_info};
+use crate::machine::{Canary, Machine, MemoryInForce, build_info};
+use crate::record::{self, Conditions};
 use crate::sweep::{Bed, Outcome, Strategy, recall};
 use crate::{output, progress};
 use args::{MAX_RATE, Plan};
@@ -84,9 +86,12 @@ fn measure(
     progress::watched("exact neighbours", args.output.quiet, stop, |watch| {
         dataset.ensure_truth(args.graph.k, TruthCache::of_user().as_ref(), watch)
     })?;
-    let bench = Bench { args, plan: &plan, dataset: &dataset, stop };
+    let canary = Canary::new(args.place.pin.plan(&machine, 1)[0]);
+    let bench = Bench { args, plan: &plan, dataset: &dataset, canary, stop };
     let mut document = Document {
         schema_version: SCHEMA_VERSION,
+        started: record::now_rfc3339(),
+        command: std::env::args().collect(),
         machine: machine.clone(),
         build: build_info(),
         dataset: described(&dataset),
@@ -94,8 +99,8 @@ fn measure(
         points: Vec::new(),
         searches: Vec::new(),
     };
-    let ended = bench.all(&machine, &mut document)?;
-    Ok((document, if ended.is_break() { Outcome::Interrupted } else { Outcome::Complete }))
+    let outcome = bench.all(&machine, &mut document)?;
+    Ok((document, outcome))
 }
 
 /// What all subjects share.
@@ -103,31 +108,53 @@ struct Bench<'a> {
     args: &'a LatencyArgs,
     plan: &'a Plan,
     dataset: &'a Dataset,
+    canary: Canary,
     stop: &'a AtomicBool,
+}
+
+/// What is measured in each block.
+struct Wanted {
+    strategy: &'static dyn Strategy,
+    threads: usize,
+    /// `None`: the highest that meets the bound.
+    rate: Option<f64>,
 }
 
 /// `None` and `Break` from any of these mean that the user wants to stop.
 impl Bench<'_> {
-    /// Every strategy at every thread count.
-    fn all(&self, machine: &Machine, document: &mut Document) -> Result<ControlFlow<()>> {
-        for &strategy in &self.plan.strategies {
-            let mut standing = None;
-            for &threads in &self.plan.threads {
-                let cpus = self.args.place.pin.plan(machine, threads);
-                let oversubscribed = self.args.place.pin.oversubscribes(machine, threads);
-                let mut subject =
-                    Subject { bench: self, strategy, cpus, oversubscribed, standing: &mut standing };
-                if subject.all(document)?.is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
+    /// Every strategy at every thread count, in each block.
+    fn all(&self, machine: &Machine, document: &mut Document) -> Result<Outcome> {
+        let Bench { args, plan, .. } = *self;
+        let rates = || args.rate.iter().map(|rate| Some(*rate)).chain(args.p99.map(|_| None));
+        let mut wanted = Vec::new();
+        for &strategy in &plan.strategies {
+            for &threads in &plan.threads {
+                wanted.extend(rates().map(|rate| Wanted { strategy, threads, rate }));
             }
         }
-        Ok(ControlFlow::Continue(()))
+        let outcome = Blocks::new(args.blocks, args.seed).all(
+            &wanted,
+            |&Wanted { strategy, threads, rate }, turn| {
+                let cpus = args.place.pin.plan(machine, threads);
+                let oversubscribed = args.place.pin.oversubscribes(machine, threads);
+                let mut subject =
+                    Subject { bench: self, strategy, cpus, oversubscribed, turn, standing: None };
+                subject.measure(rate, document)
+            },
+        )?;
+        let place = |strategy: &str, threads: usize| {
+            wanted.iter().position(|own| own.strategy.name() == strategy && own.threads == threads)
+        };
+        document.searches.sort_by_key(|search| place(&search.strategy, search.threads));
+        // A rate that was searched for is another one in each block; those that were given are in the order of the flag.
+        let given = |rate: f64| args.rate.iter().position(|own| *own == rate);
+        document.points.sort_by_key(|point| (place(&point.strategy, point.threads), given(point.rate)));
+        Ok(outcome)
     }
 
     fn config(&self, machine: &Machine, memory: MemoryInForce) -> Config {
         let GraphArgs { m, ef_construction, ef, k } = self.args.graph;
-        let LatencyArgs { seconds, seed, .. } = *self.args;
+        let LatencyArgs { seconds, seed, blocks, .. } = *self.args;
         Config {
             rates: self.args.rate.clone(),
             p99_us: self.args.p99,
@@ -141,6 +168,8 @@ impl Bench<'_> {
             ef,
             k,
             seconds,
+            blocks: blocks.blocks,
+            retries: blocks.retries,
             seed,
             pin: self.args.place.pin.clone(),
             placement: self.args.place.pin.seats(machine, self.plan.threads.last().copied().unwrap_or(1)),
@@ -182,8 +211,9 @@ struct Subject<'a> {
     strategy: &'static dyn Strategy,
     cpus: Vec<Option<usize>>,
     oversubscribed: bool,
-    /// The index, where all windows can have the same.
-    standing: &'a mut Option<Standing>,
+    turn: Turn,
+    /// The index, where all windows of the turn can have the same.
+    standing: Option<Standing>,
 }
 
 /// An index that nothing is inserted into, and what is known of it.
@@ -201,23 +231,24 @@ struct Worth {
 
 /// As above.
 impl Subject<'_> {
-    fn all(&mut self, document: &mut Document) -> Result<ControlFlow<()>> {
-        let args = self.bench.args;
-        let Some(p99) = args.p99 else {
-            for &rate in &args.rate {
-                let Some(point) = self.point(rate)? else { return Ok(ControlFlow::Break(())) };
-                document.points.push(point);
-            }
-            return Ok(ControlFlow::Continue(()));
+    /// True if the machine disturbed it, and it is worth another try.
+    fn measure(&mut self, rate: Option<f64>, document: &mut Document) -> Result<Option<bool>> {
+        if let Some(rate) = rate {
+            let Some((point, disturbed)) = self.point(rate)? else { return Ok(None) };
+            document.points.push(point);
+            return Ok(Some(disturbed));
+        }
+        let Some(search) = self.search(self.bench.args.p99.unwrap_or(f64::INFINITY))? else {
+            return Ok(None);
         };
-        let Some(search) = self.search(p99)? else { return Ok(ControlFlow::Break(())) };
         let rate = search.rate;
         document.searches.push(search);
         if let Some(rate) = rate {
-            let Some(point) = self.point(rate)? else { return Ok(ControlFlow::Break(())) };
+            let Some((point, _)) = self.point(rate)? else { return Ok(None) };
             document.points.push(point);
         }
-        Ok(ControlFlow::Continue(()))
+        // A search has many windows: one more would be disturbed as often.
+        Ok(Some(false))
     }
 
     fn name(&self) -> String {
@@ -226,12 +257,12 @@ impl Subject<'_> {
 
     /// One that nothing was inserted into since it was filled.
     fn index(&mut self) -> Result<Option<Rc<dyn Bed>>> {
-        if let Some(standing) = &*self.standing {
+        if let Some(standing) = &self.standing {
             return Ok(Some(Rc::clone(&standing.index)));
         }
         let index = self.bench.raise(self.strategy)?;
         if self.bench.args.writes == 0.0 {
-            *self.standing = index.clone().map(|index| Standing { index, worth: None });
+            self.standing = index.clone().map(|index| Standing { index, worth: None });
         }
         Ok(index)
     }
@@ -248,61 +279,69 @@ impl Subject<'_> {
         index.quiesce();
         let unreachable = index.health().unreachable;
         let worth = Worth { recall: recall(index, dataset, args.graph.k, args.graph.ef), unreachable };
-        if let Some(standing) = self.standing {
+        if let Some(standing) = &mut self.standing {
             standing.worth = Some(worth);
         }
         Ok(Some(worth))
     }
 
-    /// A window of its own. `number` tells it from others at the same rate: they have other arrivals.
-    fn window(&self, index: &dyn Bed, rate: f64, way: Loop, number: u64) -> Option<Happened> {
-        let Bench { args, dataset, plan, stop } = *self.bench;
+    /// A window of its own. `number` tells it from others of the turn at the same rate: they have other arrivals, as they have in
+    /// other blocks.
+    fn window(&self, index: &dyn Bed, rate: f64, way: Loop, number: u64) -> Option<Seen> {
+        let Bench { args, dataset, plan, stop, .. } = *self.bench;
         let offer = Offer {
             arrivals: args.arrivals,
             rate,
             workers: self.cpus.len(),
             writes: args.writes,
-            seed: args.seed.wrapping_add(number),
+            seed: args.seed.wrapping_add(number | (self.turn.block as u64) << 32),
         };
-        let shape = Shape {
-            dataset,
-            cpus: &self.cpus,
-            filled: plan.filled,
-            k: args.graph.k,
-            ef: args.graph.ef,
-            oversubscribed: self.oversubscribed,
-        };
+        let shape =
+            Shape { dataset, cpus: &self.cpus, filled: plan.filled, k: args.graph.k, ef: args.graph.ef };
         let length = Duration::from_secs_f64(args.seconds);
+        let before = self.bench.canary.sing_or_echo();
         let happened = open_window(index, &shape, &offer, way, length, stop);
-        (!happened.interrupted && !self.bench.stopped()).then_some(happened)
+        if happened.interrupted || self.bench.stopped() {
+            return None;
+        }
+        let after = self.bench.canary.sing();
+        let (conditions, disturbed) = judged(&happened.seen, self.oversubscribed, before, after);
+        Some(Seen { happened, conditions, disturbed })
     }
 
-    fn point(&mut self, rate: f64) -> Result<Option<Point>> {
+    /// The point, and whether the machine disturbed it.
+    fn point(&mut self, rate: f64) -> Result<Option<(Point, bool)>> {
         let args = self.bench.args;
         let spinner = progress::spinner(format!("{} at {rate:.0}/s", self.name()), args.output.quiet);
         let Some(index) = self.index()? else { return Ok(None) };
-        let Some(happened) = self.window(&*index, rate, Loop::Open, 0) else { return Ok(None) };
-        let Some(worth) = self.worth(&*index, happened.next_row)? else { return Ok(None) };
+        let Some(open) = self.window(&*index, rate, Loop::Open, 0) else { return Ok(None) };
+        let Some(worth) = self.worth(&*index, open.happened.next_row)? else { return Ok(None) };
         drop(index);
         let mut closed = None;
         if args.closed {
             let Some(index) = self.index()? else { return Ok(None) };
-            let Some(happened) = self.window(&*index, rate, Loop::Closed, 0) else { return Ok(None) };
-            closed = Some(happened);
+            let Some(seen) = self.window(&*index, rate, Loop::Closed, 0) else { return Ok(None) };
+            closed = Some(seen);
         }
         spinner.finish_and_clear();
-        self.told(rate, happened, closed, worth).map(Some)
+        let disturbed =
+            !open.disturbed.is_empty() || closed.as_ref().is_some_and(|closed| !closed.disturbed.is_empty());
+        Ok(Some((self.told(rate, open, closed, worth)?, disturbed)))
     }
 
-    fn told(&self, rate: f64, open: Happened, closed: Option<Happened>, worth: Worth) -> Result<Point> {
-        let mut tainted = open.tainted.clone();
-        let beside = closed.iter().flat_map(|closed| &closed.tainted);
+    fn told(&self, rate: f64, open: Seen, closed: Option<Seen>, worth: Worth) -> Result<Point> {
+        let mut tainted: Vec<String> = open.tainted().cloned().collect();
+        let beside = closed.iter().flat_map(Seen::tainted);
         tainted.extend(beside.map(|reason| format!("in the closed loop, {reason}")));
+        let (conditions, open) = (open.conditions, open.happened);
         Ok(Point {
             strategy: self.strategy.name().to_owned(),
             threads: self.cpus.len(),
             oversubscribed: self.oversubscribed,
             rate,
+            block: self.turn.block,
+            attempt: self.turn.attempt,
+            number: self.turn.number,
             seconds: open.seconds,
             offered: open.worked.offered,
             backlog: open.worked.backlog,
@@ -310,10 +349,11 @@ impl Subject<'_> {
             saturated: open.saturated(),
             search: open.worked.search.told()?,
             insert: open.worked.insert.told()?,
-            closed: closed.as_ref().map(told_closed).transpose()?,
+            closed: closed.as_ref().map(|closed| told_closed(&closed.happened)).transpose()?,
             recall_at_k: worth.recall,
             short_answers: open.worked.short,
             unreachable: worth.unreachable,
+            conditions,
             tainted,
         })
     }
@@ -326,19 +366,20 @@ impl Subject<'_> {
         drop(index);
         // p99 of fewer than a hundred operations is their maximum.
         let least = (100.0 / args.seconds).min(MAX_RATE);
-        let goal = Goal { p99, start: full.per_second() / 2.0, least, most: MAX_RATE };
+        let goal = Goal { p99, start: full.happened.per_second() / 2.0, least, most: MAX_RATE };
         let (mut windows, mut reasons) = (0, Vec::new());
         let found = rate::highest(&goal, |rate| {
             windows += 1;
             spinner.set_message(format!("{} at {rate:.0}/s, window {windows}", self.name()));
             let Some(index) = self.index()? else { return Ok(None) };
-            let Some(happened) = self.window(&*index, rate, Loop::Open, windows as u64) else {
+            let Some(seen) = self.window(&*index, rate, Loop::Open, windows as u64) else {
                 return Ok(None);
             };
-            if !happened.tainted.is_empty() {
-                reasons.push(happened.tainted.join("; "));
+            let tainted: Vec<&str> = seen.tainted().map(String::as_str).collect();
+            if !tainted.is_empty() {
+                reasons.push(tainted.join("; "));
             }
-            anyhow::Ok(Some(happened.probe()))
+            anyhow::Ok(Some(seen.happened.probe()))
         })?;
         spinner.finish_and_clear();
         let tainted =
@@ -347,7 +388,8 @@ impl Subject<'_> {
             strategy: self.strategy.name().to_owned(),
             threads: self.cpus.len(),
             oversubscribed: self.oversubscribed,
-            closed_per_second: full.per_second(),
+            block: self.turn.block,
+            closed_per_second: full.happened.per_second(),
             rate: found.rate,
             p99_us: found.p99,
             failed_rate: found.failed,
@@ -355,6 +397,21 @@ impl Subject<'_> {
             steps: found.steps.iter().map(told_step).collect(),
             tainted: tainted.into_iter().collect(),
         }))
+    }
+}
+
+/// A window, and what the machine did meanwhile.
+struct Seen {
+    happened: Happened,
+    conditions: Conditions,
+    /// What of it is beyond what is tolerable.
+    disturbed: Vec<String>,
+}
+
+impl Seen {
+    /// Why not to trust it.
+    fn tainted(&self) -> impl Iterator<Item = &String> {
+        self.disturbed.iter().chain(&self.happened.tainted)
     }
 }
 

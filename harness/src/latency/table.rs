@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use comfy_table::{Cell, Table};
 
-use super::document::{Document, Point, RateSearch, Spread, Timed};
+use super::document::{Closed, Document, Point, Spread, Timed};
+use crate::blocks::{Gathered, legend, with_interval};
 use crate::record::Latency;
 use crate::report::{grouped, micros, plain};
 
@@ -54,32 +55,24 @@ pub(super) fn print(document: &Document, out: &mut dyn Write) -> io::Result<()> 
     if document.points.iter().any(|point| point.oversubscribed) {
         writeln!(out, "* more threads than this process may use CPUs")?;
     }
-    for Point { strategy, threads, rate, tainted, .. } in &document.points {
-        if !tainted.is_empty() {
-            writeln!(out, "! {strategy} x{threads} at {}: {}", grouped(*rate), tainted.join("; "))?;
-        }
-    }
-    for RateSearch { strategy, threads, tainted, .. } in &document.searches {
-        if !tainted.is_empty() {
-            writeln!(out, "! search of {strategy} x{threads}: {}", tainted.join("; "))?;
-        }
-    }
     Ok(())
 }
 
 fn searches(document: &Document, p99: f64, out: &mut dyn Write) -> io::Result<()> {
     let mut table: Table = plain(&SEARCHES, false);
-    for search in &document.searches {
-        let rate = |rate: Option<f64>| rate.map_or("–".into(), grouped);
+    let gathered = Gathered::of(&document.searches);
+    for point in &gathered {
+        let first = point.all[0];
         table.add_row(vec![
-            Cell::new(&search.strategy),
-            Cell::new(search.threads),
-            Cell::new(search.rate.map_or("none".into(), grouped)),
-            Cell::new(search.p99_us.map_or("–".into(), micros)),
-            Cell::new(rate(search.failed_rate)),
-            Cell::new(grouped(search.closed_per_second)),
-            Cell::new(search.windows),
-            Cell::new(flags(search.oversubscribed, false, &search.tainted)),
+            Cell::new(&first.strategy),
+            Cell::new(first.threads),
+            // A search that found none counts as one that found 0.
+            Cell::new(with_interval(point.estimate(|search| Some(search.rate.unwrap_or(0.0))))),
+            Cell::new(point.median(|search| search.p99_us).map_or("–".into(), micros)),
+            Cell::new(point.median(|search| search.failed_rate).map_or("–".into(), grouped)),
+            Cell::new(with_interval(point.estimate(|search| Some(search.closed_per_second)))),
+            Cell::new(point.all.iter().map(|search| search.windows).sum::<usize>()),
+            Cell::new(flags(first.oversubscribed, false, &point.flags())),
         ]);
     }
     let windows: usize = document.searches.iter().map(|search| search.windows).sum();
@@ -87,9 +80,10 @@ fn searches(document: &Document, p99: f64, out: &mut dyn Write) -> io::Result<()
         out,
         "The highest rate at which p99 of the response time is within {} us\n\n{table}\n\n\
          {} windows in all. p99 is the median of the three windows that confirmed the rate. failed at: the lowest rate that did\n\
-         not meet the bound. closed loop: without gaps, one operation after another.\n",
+         not meet the bound. closed loop: without gaps, one operation after another.\n{}\n",
         grouped(p99),
         grouped(windows as f64),
+        legend(&gathered, document.config.blocks),
     )
 }
 
@@ -97,12 +91,12 @@ fn points(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     let closed = document.config.closed;
     let header = [HEADER.as_slice(), if closed { &CLOSED } else { &[] }].concat();
     let mut table: Table = plain(&header, false);
-    for point in &document.points {
-        let kinds = [("search", &point.search), ("insert", &point.insert)];
-        for (kind, timed) in kinds.into_iter().filter_map(|(kind, timed)| Some((kind, timed.as_ref()?))) {
-            let mut row = cells(point, kind, timed);
+    let gathered = document.gathered();
+    for point in &gathered {
+        for kind in KINDS.into_iter().filter(|kind| point.all.iter().any(|one| (kind.open)(one).is_some())) {
+            let mut row = cells(point, &kind);
             if closed {
-                row.extend(closed_cells(point, kind));
+                row.extend(closed_cells(point, &kind));
             }
             table.add_row(row);
         }
@@ -111,7 +105,8 @@ fn points(document: &Document, out: &mut dyn Write) -> io::Result<()> {
         out,
         "{table}\n\n\
          Times in microseconds. service: from the actual start of an operation; response: from the intended one, queueing included.\n\
-         begun: operations that began in the window."
+         begun: operations that began in the window.\n{}",
+        legend(&gathered, document.config.blocks)
     )?;
     if closed {
         writeln!(
@@ -122,10 +117,11 @@ fn points(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     for point in document.points.iter().filter(|point| point.saturated) {
         writeln!(
             out,
-            "saturated: {} x{} at {}: {} of {} operations had not begun when the window ended, so there is no latency to tell",
+            "saturated: {} x{} at {}, block {}: {} of {} operations had not begun when the window ended, so there is no latency to tell",
             point.strategy,
             point.threads,
             grouped(point.rate),
+            point.block,
             grouped(point.backlog as f64),
             grouped(point.offered as f64),
         )?;
@@ -133,48 +129,60 @@ fn points(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn cells(point: &Point, kind: &str, timed: &Timed) -> Vec<Cell> {
-    let service = &timed.service.us;
-    let response = |value: fn(&Latency) -> f64| match point.saturated {
-        true => Cell::new("–"),
-        false => Cell::new(micros(value(&timed.response.us))),
-    };
+/// A kind of operation.
+struct Kind {
+    name: &'static str,
+    open: fn(&Point) -> Option<&Timed>,
+    closed: fn(&Closed) -> Option<&Spread>,
+}
+
+const KINDS: [Kind; 2] = [
+    Kind { name: "search", open: |point| point.search.as_ref(), closed: |closed| closed.search.as_ref() },
+    Kind { name: "insert", open: |point| point.insert.as_ref(), closed: |closed| closed.insert.as_ref() },
+];
+
+fn cells(point: &Gathered<'_, Point>, kind: &Kind) -> Vec<Cell> {
+    let first = point.all[0];
+    let time = |of: &dyn Fn(&Point) -> Option<f64>| Cell::new(point.median(of).map_or("–".into(), micros));
+    let service = |of: fn(&Latency) -> f64| time(&|one| Some(of(&(kind.open)(one)?.service.us)));
+    // Where half of the windows or more were saturated there is no latency to tell.
+    let saturated = 2 * point.counted.iter().filter(|one| one.saturated).count() >= point.counted.len();
+    let response =
+        |of: fn(&Latency) -> f64| time(&|one| (!saturated).then_some(of(&(kind.open)(one)?.response.us)));
+    let recall = point.median(|one| Some(one.recall_at_k)).unwrap_or(0.0);
     vec![
-        Cell::new(&point.strategy),
-        Cell::new(point.threads),
-        Cell::new(grouped(point.rate)),
-        Cell::new(grouped(point.achieved_per_second)),
-        Cell::new(kind),
-        Cell::new(micros(service.p50)),
-        Cell::new(micros(service.p99)),
+        Cell::new(&first.strategy),
+        Cell::new(first.threads),
+        Cell::new(grouped(first.rate)),
+        Cell::new(grouped(point.median(|one| Some(one.achieved_per_second)).unwrap_or(0.0))),
+        Cell::new(kind.name),
+        service(|us| us.p50),
+        service(|us| us.p99),
         response(|us| us.p50),
         response(|us| us.p99),
         response(|us| us.p999),
         response(|us| us.max),
-        Cell::new(format!("{:.4}", point.recall_at_k)),
-        Cell::new(flags(point.oversubscribed, point.saturated, &point.tainted)),
+        Cell::new(format!("{recall:.4}")),
+        Cell::new(flags(first.oversubscribed, saturated, &point.flags())),
     ]
 }
 
-fn closed_cells(point: &Point, kind: &str) -> Vec<Cell> {
-    let closed = point.closed.as_ref();
-    let spread = closed.and_then(|closed| match kind {
-        "search" => closed.search.as_ref(),
-        _ => closed.insert.as_ref(),
-    });
-    let time = |value: fn(&Latency) -> f64| {
-        Cell::new(spread.map_or("–".into(), |Spread { us, .. }| micros(value(us))))
+fn closed_cells(point: &Gathered<'_, Point>, kind: &Kind) -> Vec<Cell> {
+    let time = |of: fn(&Latency) -> f64| {
+        let median = point.median(|one| Some(of(&(kind.closed)(one.closed.as_ref()?)?.us)));
+        Cell::new(median.map_or("–".into(), micros))
     };
+    let rate = point.median(|one| Some(one.closed.as_ref()?.per_second));
     vec![
-        Cell::new(closed.map_or("–".into(), |closed| grouped(closed.per_second))),
+        Cell::new(rate.map_or("–".into(), grouped)),
         time(|us| us.p99),
         time(|us| us.p999),
         time(|us| us.max),
     ]
 }
 
-fn flags(oversubscribed: bool, saturated: bool, tainted: &[String]) -> String {
-    let marks = [(oversubscribed, "*"), (!tainted.is_empty(), "!"), (saturated, "saturated")];
+fn flags(oversubscribed: bool, saturated: bool, blocks: &str) -> String {
+    let marks = [(oversubscribed, "*"), (!blocks.is_empty(), blocks), (saturated, "saturated")];
     let set: Vec<&str> = marks.into_iter().filter_map(|(is, mark)| is.then_some(mark)).collect();
     set.join(" ")
 }

@@ -55,7 +55,8 @@ fn dataset() -> Dataset {
 
 /// Measures on a small set that the command would not choose.
 fn measured(args: &[&str]) -> Document {
-    let common = ["--m", "8", "--ef-construction", "20", "--ef", "32", "--quiet", "--pin", "none"];
+    let common =
+        ["--m", "8", "--ef-construction", "20", "--ef", "32", "--quiet", "--pin", "none", "--retries", "0"];
     let args = parse(&[args, &common].concat());
     args.check().unwrap();
     let (mut dataset, machine) = (dataset(), Machine { allowed_cores: 2, ..Machine::default() });
@@ -67,11 +68,13 @@ fn measured(args: &[&str]) -> Document {
         )
         .unwrap();
     let (plan, stop) = (args.plan(&machine, &dataset).unwrap(), AtomicBool::new(false));
-    let bench = Bench { args: &args, plan: &plan, dataset: &dataset, stop: &stop };
+    let bench = Bench { args: &args, plan: &plan, dataset: &dataset, canary: Canary::new(None), stop: &stop };
     let nothing_asked = MemoryInForce { asked: None, policy: None, nodes: Vec::new(), effective: None };
     let config = bench.config(&machine, nothing_asked);
     let mut document = Document {
         schema_version: SCHEMA_VERSION,
+        started: record::now_rfc3339(),
+        command: Vec::new(),
         machine,
         build: build_info(),
         dataset: described(&dataset),
@@ -79,7 +82,7 @@ fn measured(args: &[&str]) -> Document {
         points: Vec::new(),
         searches: Vec::new(),
     };
-    assert!(bench.all(&document.machine.clone(), &mut document).unwrap().is_continue());
+    assert_eq!(bench.all(&document.machine.clone(), &mut document).unwrap(), Outcome::Complete);
     document
 }
 
@@ -125,10 +128,14 @@ fn each_worker_does_what_was_meant_for_it() {
         "--arrivals",
         "constant",
         "--closed",
+        "--blocks",
+        "2",
     ]);
     let which: Vec<(&str, usize, f64)> =
         document.points.iter().map(|point| (&*point.strategy, point.threads, point.rate)).collect();
-    let points = |name| [(name, 1, 500.0), (name, 1, 2000.0), (name, 6, 500.0), (name, 6, 2000.0)];
+    let points = |name| {
+        [(name, 1, 500.0), (name, 1, 2000.0), (name, 6, 500.0), (name, 6, 2000.0)].map(|it| [it; 2]).concat()
+    };
     assert_eq!(which, [points("fine"), points("lockfree")].concat());
     for point in &document.points {
         sound(point);
@@ -157,6 +164,8 @@ fn windows_with_inserts_end_before_the_rows_do() {
         "--writes",
         "0.5",
         "--closed",
+        "--blocks",
+        "1",
     ]);
     assert_eq!((document.config.filled, document.points.len()), (300, 2));
     for point in &document.points {
@@ -183,6 +192,8 @@ fn a_rate_is_searched_for() {
         "0.02",
         "--strategies",
         "lockfree",
+        "--blocks",
+        "1",
     ]);
     let [search] = &document.searches[..] else { panic!("{document:?}") };
     assert!(search.closed_per_second > 0.0 && search.windows >= 2);
@@ -202,8 +213,18 @@ fn a_rate_is_searched_for() {
 /// A document as it would be of a machine that is too slow.
 #[test]
 fn response_times_of_a_saturated_point_are_not_told_as_latencies() {
-    let mut document =
-        measured(&["--rate", "500", "--threads", "1", "--seconds", "0.1", "--strategies", "fine"]);
+    let mut document = measured(&[
+        "--rate",
+        "500",
+        "--threads",
+        "1",
+        "--seconds",
+        "0.1",
+        "--strategies",
+        "fine",
+        "--blocks",
+        "1",
+    ]);
     let point = &mut document.points[0];
     (point.saturated, point.backlog, point.offered) = (true, 40, 50);
     point.search.as_mut().unwrap().response.us.max = 12_345_678.0;
@@ -211,7 +232,7 @@ fn response_times_of_a_saturated_point_are_not_told_as_latencies() {
     table::print(&document, &mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
     assert!(!text.contains("12,345,678"), "{text}");
-    assert!(text.contains("saturated: fine x1 at 500: 40 of 50 operations had not begun"), "{text}");
+    assert!(text.contains("saturated: fine x1 at 500, block 0: 40 of 50 operations had not begun"), "{text}");
 }
 
 #[test]
@@ -231,6 +252,10 @@ fn the_command_prints_a_table_and_writes_a_document() {
             "0.1",
             "--ef-construction",
             "20",
+            "--blocks",
+            "1",
+            "--retries",
+            "0",
         ])
     };
     let mut out = Vec::new();

@@ -13,7 +13,7 @@ use super::wall::Wall;
 use super::worker::{self, Ending, Worked};
 use crate::churn::Clock;
 use crate::data::Dataset;
-use crate::machine::Noise;
+use crate::machine::{Disturbance, Noise};
 use crate::sweep::workers::{self, Turn};
 use crate::sweep::{Bed, Hands};
 
@@ -29,7 +29,6 @@ pub(super) struct Shape<'a> {
     pub(super) filled: usize,
     pub(super) k: usize,
     pub(super) ef: usize,
-    pub(super) oversubscribed: bool,
 }
 
 /// When an operation begins.
@@ -50,6 +49,9 @@ pub(super) struct Happened {
     patience: u64,
     /// The first row that was not inserted.
     pub(super) next_row: usize,
+    /// What the machine did meanwhile.
+    pub(super) seen: Disturbance,
+    /// Why not to trust it, but for what the machine did.
     pub(super) tainted: Vec<String>,
     pub(super) interrupted: bool,
 }
@@ -96,12 +98,12 @@ pub(super) fn open_window(
     let (before, after) = &ran.observed;
     let mut worked = Worked::new();
     ran.results.iter().for_each(|one| worked.merge(one));
-    let mut tainted = after.since(before, shape.oversubscribed);
-    tainted.extend(ran.unpinned);
+    let seen = after.disturbance(before);
+    let mut tainted: Vec<String> = ran.unpinned.into_iter().collect();
     tainted.extend((worked.refused > 0).then(|| format!("the index refused {} operations", worked.refused)));
     let next_row = next_row.into_inner().into_inner().min(shape.dataset.len());
     let seconds = if offer.rate.is_finite() { window } else { worked.ended.max(1) } as f64 / 1e9;
-    Happened { worked, seconds, patience, next_row, tainted, interrupted: ran.interrupted }
+    Happened { worked, seconds, patience, next_row, seen, tainted, interrupted: ran.interrupted }
 }
 
 impl Shape<'_> {

@@ -1,5 +1,5 @@
 //! Memory over time while points come and go, a panel per thread count: what was replaced and not yet freed, and by how much the
-//! process has grown.
+//! process has grown. Of each point it is the trial in the middle by speed.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +9,7 @@ use super::axis::Axis;
 use super::panel::{Line, Mark, Panel, Stroke};
 use super::style::{HEADING, canvas, heading, strategy_colour};
 use super::{Figure, file_name};
+use crate::blocks::Gathered;
 use crate::churn::{Document, Trial};
 use crate::report::grouped;
 
@@ -55,8 +56,9 @@ pub(crate) fn figures(document: &Document) -> Result<Vec<Figure>> {
 
 fn figure(document: &Document, workload: &str, quantity: &Quantity) -> Result<Option<Figure>> {
     let all: Vec<(&Trial, Vec<(f64, f64)>)> = document
-        .trials
+        .points()
         .iter()
+        .map(Gathered::typical)
         .filter(|trial| trial.workload == workload)
         .map(|trial| (trial, (quantity.of)(trial)))
         .collect();

@@ -36,6 +36,7 @@ pub use apart::serve;
 pub use args::{Kind, SweepArgs, TaxArgs};
 pub use hnsw_erased::{ALL, CODECS, CodecInfo, Progress, Strategy};
 pub(crate) use hnsw_erased::{Bed, Hands};
+pub(crate) use patience::Patience;
 pub use plan::{MAX_BLOCKS, Plan, Session};
 pub(crate) use plan::{
     check_beam, check_graph, check_seconds, check_threads, distinct, powers_of_two, strategies as named,
@@ -54,7 +55,6 @@ use anyhow::{Context, Error, Result, anyhow};
 use apart::Apart;
 use estimate::{Estimate, Work, spoken};
 use indicatif::ProgressBar;
-use patience::Patience;
 use serde::{Deserialize, Serialize};
 use session::Bench;
 use standing::Kept;

@@ -12,7 +12,7 @@ const HEAD_START: usize = 24;
 
 /// See [the module](self).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     /// How often one trial is tried again at most.
     most: usize,
     trials: usize,
@@ -20,12 +20,12 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    pub(super) fn new(most: usize) -> Patience {
+    pub(crate) fn new(most: usize) -> Patience {
         Patience { most, trials: 0, repetitions: 0 }
     }
 
     /// Counts a trial, which was tried `attempt` times before; true if it is to be tried again.
-    pub(super) fn again(&mut self, disturbed: bool, attempt: usize) -> bool {
+    pub(crate) fn again(&mut self, disturbed: bool, attempt: usize) -> bool {
         self.trials += 1;
         let again = disturbed && attempt < self.most && self.repetitions * ONE_OF < self.trials + HEAD_START;
         self.repetitions += usize::from(again);

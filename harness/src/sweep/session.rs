@@ -10,10 +10,11 @@ use super::script::{Round, Script};
 use super::standing::{Kept, Known, Standing};
 use super::workers::{self, Turn, Window};
 use super::{Outcome, Plan, Workload};
+use crate::blocks::judged;
 use crate::counters::{self, Counting};
 use crate::data::Dataset;
 use crate::footprint::Footprint;
-use crate::machine::canary::{self, Canary};
+use crate::machine::canary::Canary;
 use crate::machine::{Machine, Noise, pin_current_thread};
 use crate::record::{self, Conditions, Key, Memory, Ops, Phases, Row};
 use hnsw_core::graph::check::Health;
@@ -308,19 +309,7 @@ impl Session<'_> {
         let beside = usize::from(workload == Workload::SearchWriter);
         let crowded =
             self.bench.plan.placement.oversubscribes(self.bench.machine, self.which.threads + beside);
-        let mut disturbed = seen.reasons_of(crowded);
-        disturbed.extend(canary::reasons(&before, "before"));
-        disturbed.extend(canary::reasons(&after, "after"));
-        let conditions = Conditions {
-            canary_before: Some(before),
-            canary_after: Some(after),
-            other_cores: seen.other_cores,
-            steal_share: seen.steal_share,
-            preemptions_per_cpu_second: seen.preemptions_per_cpu_second,
-            pressure: seen.pressure,
-            throttled_seconds: seen.throttled_seconds,
-        };
-        (conditions, disturbed)
+        judged(&seen, crowded, before, after)
     }
 
     fn trial(&self, index: &dyn Bed, workload: Workload, ef: Option<usize>) -> Trial {

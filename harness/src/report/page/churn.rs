@@ -3,6 +3,7 @@
 use maud::{Markup, PreEscaped, html};
 
 use super::{inline, named};
+use crate::blocks::{Gathered, legend, with_interval};
 use crate::churn::{Document, Site, Trial};
 use crate::plot::{Figure, file_name};
 use crate::record::Op;
@@ -18,8 +19,10 @@ pub(super) fn section(document: &Document, drawn: &[Figure]) -> Markup {
             "recall: the least and the most that it may be, since points came and went during a search. found: of the points that belong in an answer "
             "whatever the search saw, those that were in it. ghosts: returned points that were not there at any time of the search."
         }
-        @for trials in document.trials.chunk_by(|one, other| one.workload == other.workload) {
-            @let name = &trials[0].workload;
+        @let points = document.points();
+        p.faint { (legend(&points, document.config.blocks)) " Curves, memory and sites are those of the trial in the middle by speed." }
+        @for points in points.chunk_by(|one, other| one.all[0].workload == other.all[0].workload) {
+            @let name = &points[0].all[0].workload;
             h3 { (name) }
             @if let Some(workload) = document.config.workloads.get(name) { p { (workload.about) } }
             div.scroll tabindex="0" { table {
@@ -27,38 +30,49 @@ pub(super) fn section(document: &Document, drawn: &[Figure]) -> Markup {
                     th { "strategy" } th { "threads" } th { "searches/s" } th { "inserts/s" } th { "removals/s" } th { "recall@" (document.config.k) }
                     th { "found" } th { "ghosts" } th { "garbage KB, peak" } th { "at the end" } th { "teardown ms" } th { "flags" }
                 } }
-                tbody { @for trial in trials { (row(trial)) } }
+                tbody { @for point in points { (row(point)) } }
             } }
-            (memory(trials))
+            @let typical: Vec<&Trial> = points.iter().map(Gathered::typical).collect();
+            (memory(&typical))
             @for quantity in ["garbage", "resident"] {
                 @for figure in drawn.iter().filter(|figure| figure.name == format!("{quantity}-{}", file_name(name))) {
                     figure id={"figure-" (figure.name)} { div.scroll tabindex="0" { (PreEscaped(inline(&figure.svg))) } }
                 }
             }
-            @for trial in trials { @if let Some(sites) = &trial.sites { (by_site(trial, sites)) } }
+            @for trial in &typical { @if let Some(sites) = &trial.sites { (by_site(trial, sites)) } }
         }
     }
 }
 
-fn row(trial: &Trial) -> Markup {
-    let rate = |op: &Option<Op>| op.as_ref().map_or("–".into(), |op| grouped(op.per_second));
+fn row(point: &Gathered<'_, Trial>) -> Markup {
+    let first = point.all[0];
+    let rate = |of: fn(&Trial) -> &Option<Op>| {
+        with_interval(point.estimate(|trial| Some(of(trial).as_ref()?.per_second)))
+    };
+    let bound = |which: usize| point.median(|trial| Some(trial.recall?[which]));
+    let recall = bound(0).zip(bound(1)).map_or("–".into(), |(least, most)| format!("{least:.4}-{most:.4}"));
+    let ages = || point.counted.iter().flat_map(|trial| &trial.freshness);
     // No sum of counts is too large as a float, not even in a damaged document.
-    let due: f64 = trial.freshness.iter().map(|age| age.due as f64).sum();
-    let found: f64 = trial.freshness.iter().map(|age| age.found as f64).sum();
+    let due: f64 = ages().map(|age| age.due as f64).sum();
+    let found: f64 = ages().map(|age| age.found as f64).sum();
     let found = if due == 0.0 { "–".into() } else { format!("{:.2} %", 100.0 * found / due) };
+    let ghosts: f64 = point.all.iter().map(|trial| trial.ghosts as f64).sum();
+    let kilobytes =
+        |of: fn(&Trial) -> usize| grouped(point.median(|trial| Some(of(trial) as f64)).unwrap_or(0.0) / 1e3);
+    let reasons = point.all.iter().flat_map(|trial| &trial.tainted).map(String::as_str).collect::<Vec<_>>();
     html! { tr {
-        td { (named(&trial.strategy)) } td { (trial.threads) }
-        td { (rate(&trial.search)) } td { (rate(&trial.insert)) } td { (rate(&trial.remove)) }
-        td { (trial.recall.map_or("–".into(), |[least, most]| format!("{least:.4}-{most:.4}"))) } td { (found) }
-        td.bad[trial.ghosts > 0] { (trial.ghosts) }
-        td { (grouped(trial.garbage.peak_bytes as f64 / 1e3)) } td { (grouped(trial.garbage.end_bytes as f64 / 1e3)) }
-        td { (format!("{:.1}", trial.teardown_ms)) }
-        td title=(trial.tainted.join("; ")) { @if trial.oversubscribed { "*" } @if !trial.tainted.is_empty() { "!" } }
+        td { (named(&first.strategy)) } td { (first.threads) }
+        td { (rate(|trial| &trial.search)) } td { (rate(|trial| &trial.insert)) } td { (rate(|trial| &trial.remove)) }
+        td { (recall) } td { (found) }
+        td.bad[ghosts > 0.0] { (ghosts) }
+        td { (kilobytes(|trial| trial.garbage.peak_bytes)) } td { (kilobytes(|trial| trial.garbage.end_bytes)) }
+        td { (format!("{:.1}", point.median(|trial| Some(trial.teardown_ms)).unwrap_or(0.0))) }
+        td title=(reasons.join("; ")) { @if first.oversubscribed { "*" } (point.flags()) }
     } }
 }
 
 /// The same memory in three views: what the index counts, what its allocator handed out, what the kernel made resident.
-fn memory(trials: &[Trial]) -> Markup {
+fn memory(trials: &[&Trial]) -> Markup {
     html! { details {
         summary { "memory, by the ledger of the index, its allocator and the kernel" }
         div.scroll tabindex="0" { table {
