@@ -16,6 +16,7 @@ use clap::Args;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle};
 
 use crate::churn;
+use crate::latency;
 use crate::noise;
 use crate::output;
 use crate::record::{Document, read};
@@ -29,7 +30,7 @@ const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::new('─
 /// Print the tables of a result file
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Examples:\n  hnsw-lab report results/sweep.json --workload search\n  hnsw-lab report results/sweep.json --html sweep.html\n  hnsw-lab report results/sweep.json --html sweep.html --churn churn.json"
+    after_help = "Examples:\n  hnsw-lab report results/sweep.json --workload search\n  hnsw-lab report results/sweep.json --html sweep.html\n  hnsw-lab report results/sweep.json --html sweep.html --churn churn.json --latency latency.json"
 )]
 pub struct ReportArgs {
     /// Result file that `hnsw-lab sweep` wrote
@@ -52,6 +53,9 @@ pub struct ReportArgs {
     /// With --html: a file that `hnsw-lab churn` wrote, for a section on what happens under writes
     #[arg(long, value_name = "FILE", requires = "html")]
     pub churn: Option<PathBuf>,
+    /// With --html: a file that `hnsw-lab latency` wrote, for a section on operations that come at a given rate
+    #[arg(long, value_name = "FILE", requires = "html")]
+    pub latency: Option<PathBuf>,
     /// What `hnsw-lab noise` wrote on this machine: says how small a difference tables and page can show
     #[arg(long, value_name = "FILE", conflicts_with_all = ["csv", "counters"])]
     pub noise: Option<PathBuf>,
@@ -68,8 +72,10 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.html {
         let unwritable = || format!("{}: cannot be written; choose another file", path.display());
         let churned = args.churn.as_deref().map(churn::read).transpose()?;
+        let offered = args.latency.as_deref().map(latency::read).transpose()?;
+        let beside = Beside { churned: churned.as_ref(), offered: offered.as_ref(), noise };
         output::check_place(path).with_context(unwritable)?;
-        fs::write(path, html(&document, churned.as_ref(), noise)?).with_context(unwritable)?;
+        fs::write(path, html(&document, &beside)?).with_context(unwritable)?;
         return output::print(&format!("wrote {}\n", path.display()))
             .context("cannot write to standard output");
     }
@@ -95,17 +101,23 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     output::print(&text).context("cannot write to standard output")
 }
 
-/// The report as a page of HTML: with a section on what happened under writes where `churned` is given, and with how small a
-/// difference it can show where `noise` is.
+/// What a page shows beside a sweep, where it was measured too.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a> {
+    /// What happened under writes.
+    pub churned: Option<&'a churn::Document>,
+    /// Operations that came at a given rate.
+    pub offered: Option<&'a latency::Document>,
+    /// How small a difference can be shown.
+    pub noise: Option<&'a noise::Document>,
+}
+
+/// The report as a page of HTML.
 ///
 /// # Errors
-/// None is expected: everything is made in memory.
-pub fn html(
-    document: &Document,
-    churned: Option<&churn::Document>,
-    noise: Option<&noise::Document>,
-) -> anyhow::Result<String> {
-    page::page(document, churned, noise)
+/// A histogram of `beside.offered` that cannot be read. Everything is made in memory.
+pub fn html(document: &Document, beside: &Beside<'_>) -> anyhow::Result<String> {
+    page::page(document, beside)
 }
 
 fn listed(names: &[&str]) -> String {

@@ -1,11 +1,16 @@
 //! What `latency` found, as it is written to a file.
 
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::Arrivals;
+use super::{Arrivals, timing};
 use crate::blocks::{Gathered, Repeated};
 use crate::churn::Dataset;
 use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
+use crate::output;
 use crate::record::{Conditions, Latency};
 
 /// The version of the form of [`Document`].
@@ -202,6 +207,39 @@ pub struct Step {
     pub met: bool,
 }
 
+/// Reads a document that `hnsw-lab latency` wrote.
+///
+/// # Errors
+/// One line that says what is wrong with the file.
+pub(crate) fn read(path: &Path) -> Result<Document> {
+    parse(&output::read_bytes(path, "latency")?, path)
+}
+
+/// Reads a document from `bytes`; `path` is only for messages.
+///
+/// # Errors
+/// One line that says what is wrong with it.
+pub fn parse(bytes: &[u8], path: &Path) -> Result<Document> {
+    let document: Document = output::parse_json(bytes, path, "latency", SCHEMA_VERSION)?;
+    let kinds = document.points.iter().flat_map(|point| [&point.search, &point.insert]).flatten();
+    for spread in kinds.flat_map(|timed| [&timed.service, &timed.response]) {
+        spread
+            .times()
+            .with_context(|| format!("{}: measure again with `hnsw-lab latency`", path.display()))?;
+    }
+    Ok(document)
+}
+
+impl Spread {
+    /// All counts, in nanoseconds.
+    ///
+    /// # Errors
+    /// It is no histogram.
+    pub(crate) fn times(&self) -> Result<Histogram<u64>> {
+        timing::histogram(&self.histogram)
+    }
+}
+
 impl Document {
     /// The windows of each point.
     pub(crate) fn gathered(&self) -> Vec<Gathered<'_, Point>> {
@@ -255,6 +293,11 @@ impl Repeated for RateSearch {
 }
 
 impl Point {
+    /// Whether the rate was not kept up with in half of the windows that count, or more: there is then no latency to tell.
+    pub(crate) fn saturated_mostly(windows: &Gathered<'_, Point>) -> bool {
+        2 * windows.counted.iter().filter(|window| window.saturated).count() >= windows.counted.len()
+    }
+
     /// What the contract forbids; empty if nothing was found.
     pub fn faults(&self) -> Vec<String> {
         let unreachable =

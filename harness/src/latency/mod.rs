@@ -12,7 +12,7 @@ mod document;
 mod rate;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timing;
 mod wall;
 mod window;
@@ -20,7 +20,8 @@ mod worker;
 
 pub use args::LatencyArgs;
 pub use arrivals::Arrivals;
-pub use document::{Closed, Config, Document, Point, RateSearch, SCHEMA_VERSION, Spread, Step, Timed};
+pub(crate) use document::read;
+pub use document::{Closed, Config, Document, Point, RateSearch, SCHEMA_VERSION, Spread, Step, Timed, parse};
 
 use std::io::Write;
 use std::ops::ControlFlow;

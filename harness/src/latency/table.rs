@@ -145,8 +145,7 @@ fn cells(point: &Gathered<'_, Point>, kind: &Kind) -> Vec<Cell> {
     let first = point.all[0];
     let time = |of: &dyn Fn(&Point) -> Option<f64>| Cell::new(point.median(of).map_or("–".into(), micros));
     let service = |of: fn(&Latency) -> f64| time(&|one| Some(of(&(kind.open)(one)?.service.us)));
-    // Where half of the windows or more were saturated there is no latency to tell.
-    let saturated = 2 * point.counted.iter().filter(|one| one.saturated).count() >= point.counted.len();
+    let saturated = Point::saturated_mostly(point);
     let response =
         |of: fn(&Latency) -> f64| time(&|one| (!saturated).then_some(of(&(kind.open)(one)?.response.us)));
     let recall = point.median(|one| Some(one.recall_at_k)).unwrap_or(0.0);

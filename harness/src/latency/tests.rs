@@ -54,7 +54,7 @@ fn dataset() -> Dataset {
 }
 
 /// Measures on a small set that the command would not choose.
-fn measured(args: &[&str]) -> Document {
+pub(crate) fn measured(args: &[&str]) -> Document {
     let common =
         ["--m", "8", "--ef-construction", "20", "--ef", "32", "--quiet", "--pin", "none", "--retries", "0"];
     let args = parse(&[args, &common].concat());
@@ -109,7 +109,7 @@ fn sound(point: &Point) {
         ] {
             assert!(service <= response, "{point:?}");
         }
-        let counts = [service, response].map(|spread| timing::histogram(&spread.histogram).len());
+        let counts = [service, response].map(|spread| timing::histogram(&spread.histogram).unwrap().len());
         assert_eq!(counts, [*count; 2]);
     }
 }
@@ -144,7 +144,7 @@ fn each_worker_does_what_was_meant_for_it() {
         assert!(point.recall_at_k > 0.9 && point.insert.is_none(), "{point:?}");
         let closed = point.closed.as_ref().unwrap();
         let spread = closed.search.as_ref().unwrap();
-        let count = timing::histogram(&spread.histogram).len();
+        let count = timing::histogram(&spread.histogram).unwrap().len();
         assert!(closed.per_second > 0.0 && (1..=point.offered).contains(&count));
         assert!(spread.us.p50 <= spread.us.p99 && spread.us.p99 <= spread.us.max);
     }

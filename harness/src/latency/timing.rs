@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 
 use super::document::{Spread, Timed};
 use crate::record::Latency;
@@ -82,10 +82,10 @@ pub(super) fn spread(times: &Histogram<u64>) -> Result<Spread> {
 }
 
 /// The histogram that a document holds.
-#[cfg(test)]
-pub(super) fn histogram(text: &str) -> Histogram<u64> {
-    let bytes = STANDARD.decode(text).expect("base64");
-    hdrhistogram::serialization::Deserializer::new().deserialize(&mut &*bytes).expect("a histogram")
+pub(super) fn histogram(text: &str) -> Result<Histogram<u64>> {
+    let none = || "a histogram in it cannot be read";
+    let bytes = STANDARD.decode(text).with_context(none)?;
+    Deserializer::new().deserialize(&mut &*bytes).map_err(|error| anyhow!("{error}")).with_context(none)
 }
 
 #[cfg(test)]
@@ -113,10 +113,13 @@ mod tests {
         let told = timing.told().unwrap().unwrap();
         // The cookie of a compressed histogram of version 2.
         assert!(told.response.histogram.starts_with("HISTF"), "{}", &told.response.histogram[..8]);
-        let again = histogram(&told.response.histogram);
+        let again = histogram(&told.response.histogram).unwrap();
         assert_eq!(again, timing.response);
         assert!((again.value_at_quantile(0.99) as f64 / 1e3 - told.response.us.p99).abs() < 1e-9);
-        assert_ne!(histogram(&told.service.histogram), again);
+        assert_ne!(histogram(&told.service.histogram).unwrap(), again);
+        for damaged in ["", "HIST", "HISTFAAA", &told.service.histogram[..40], "§"] {
+            assert!(histogram(damaged).is_err(), "{damaged}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! - `recall`: recall against throughput, a panel per thread count.
 //! - `latency`: how many operations take longer than so long, a panel per thread count.
 //! - `memory`: bytes above the raw vectors by category, a bar per strategy.
+//! - `response`: of a document of `latency`, for pages: the same of operations that come at a given rate.
 //! - `over_time`: of a document of `churn`, for pages: garbage and resident memory over time, a panel per thread count.
 
 mod axis;
@@ -16,6 +17,7 @@ mod over_time;
 mod panel;
 mod raster;
 mod recall;
+mod response;
 mod scaling;
 mod style;
 #[cfg(test)]
@@ -33,6 +35,7 @@ use crate::report::grouped;
 use crate::summary::Summary;
 
 pub(crate) use over_time::figures as over_time;
+pub(crate) use response::figures as response;
 pub use style::strategy_colour;
 
 /// Draw the figures of a result file, as SVG and PNG

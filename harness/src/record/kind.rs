@@ -38,7 +38,7 @@ pub(super) fn other(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     } else if keys.sets.is_some() {
         ("hnsw-lab ladder", READ_BY_NONE)
     } else if keys.searches.is_some() {
-        ("hnsw-lab latency", READ_BY_NONE)
+        ("hnsw-lab latency", "`hnsw-lab report SWEEP --html PAGE --latency FILE` reads it")
     } else if keys.measure_up_to.is_some() {
         ("hnsw-lab capacity", READ_BY_NONE)
     } else if keys.min_effect_from.is_some() {

@@ -45,6 +45,7 @@ fn documents_of_other_commands_are_told_by_who_wrote_them_and_who_reads_them() {
     for name in names {
         let writer = if name == "bench-peers" { "scripts/" } else { "hnsw-lab " };
         let reader = match name {
+            "latency" => "`hnsw-lab report SWEEP --html PAGE --latency FILE` reads it",
             "churn" => "`hnsw-lab report SWEEP --html PAGE --churn FILE` reads it",
             "noise" => "`hnsw-lab report` and `hnsw-lab compare` read it with --noise",
             "bench-peers" => "`scripts/bench-peers report` reads it",

@@ -291,7 +291,8 @@ fn under_writes(text: &[u8]) {
     };
     repeats::<churn::Document>(text);
     let bare = record::Document { rows: Vec::new(), ..small().clone() };
-    let page = report::html(&bare, Some(&document), None).expect("it is made in memory");
+    let page = report::html(&bare, &report::Beside { churned: Some(&document), ..Default::default() })
+        .expect("it is made in memory");
     assert!(page.ends_with("</html>"));
 }
 
@@ -302,7 +303,8 @@ fn differences(text: &[u8]) {
         Err(error) => return one_line(&format!("{error:#}")),
     };
     repeats::<noise::Document>(text);
-    let page = report::html(small(), None, Some(&document)).expect("it is made in memory");
+    let page = report::html(small(), &report::Beside { noise: Some(&document), ..Default::default() })
+        .expect("it is made in memory");
     assert!(page.ends_with("</html>"));
     compared(small(), Some(&document));
 }
@@ -338,7 +340,11 @@ fn results(text: &[u8]) {
     for figure in plot::figures(&document).expect("they are drawn in memory") {
         assert!(figure.svg.contains("</svg>"), "{}", figure.name);
     }
-    assert!(report::html(&document, None, Some(noisy())).expect("it is made in memory").ends_with("</html>"));
+    assert!(
+        report::html(&document, &report::Beside { noise: Some(noisy()), ..Default::default() })
+            .expect("it is made in memory")
+            .ends_with("</html>")
+    );
     compared(&document, Some(noisy()));
 }
 

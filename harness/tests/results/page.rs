@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
 use hnsw_lab::churn::{self, ChurnArgs};
+use hnsw_lab::latency::{self, LatencyArgs};
 use hnsw_lab::machine::{Machine, build_info};
 use hnsw_lab::noise;
 use hnsw_lab::record::{Document, Isolation, Row};
@@ -13,10 +14,18 @@ use hnsw_lab::report::{ReportArgs, run};
 use crate::support::{sample, write_file};
 
 fn page(document: &Document) -> String {
-    page_with(document, None, None).unwrap()
+    page_with(document, Files::default()).unwrap()
 }
 
-fn page_with(document: &Document, churn: Option<PathBuf>, noise: Option<PathBuf>) -> anyhow::Result<String> {
+/// What a page shows beside the sweep.
+#[derive(Default)]
+struct Files {
+    churn: Option<PathBuf>,
+    latency: Option<PathBuf>,
+    noise: Option<PathBuf>,
+}
+
+fn page_with(document: &Document, Files { churn, latency, noise }: Files) -> anyhow::Result<String> {
     let (folder, file) = write_file(document);
     let html = folder.path().join("pages/page.html");
     let args = ReportArgs {
@@ -27,6 +36,7 @@ fn page_with(document: &Document, churn: Option<PathBuf>, noise: Option<PathBuf>
         counters: false,
         html: Some(html.clone()),
         churn,
+        latency,
         noise,
     };
     run(&args)?;
@@ -80,7 +90,7 @@ fn what_happened_under_writes_has_a_section_with_garbage_over_time() {
         trial.rss_series = vec![(0.0, 8 << 20), (0.1, 9 << 20)];
     }
     std::fs::write(&file, serde_json::to_vec(&document).unwrap()).unwrap();
-    let text = page_with(&sample(), Some(file.clone()), None).unwrap();
+    let text = page_with(&sample(), Files { churn: Some(file.clone()), ..Files::default() }).unwrap();
     let section = text.split_once("<section id=\"churn\">").expect("a section").1;
     let section = section.split_once("</section>").expect("its end").0;
     assert!(section.contains("stalled-reader") && section.contains("slots") && section.contains("mvcc"));
@@ -93,8 +103,38 @@ fn what_happened_under_writes_has_a_section_with_garbage_over_time() {
     assert!(!page(&sample()).contains("<section id=\"churn\">"));
     // The document of a sweep is none of churn.
     let (_sweep, sweep) = write_file(&sample());
-    let error = page_with(&sample(), Some(sweep), None).expect_err("it is another document").to_string();
+    let error = page_with(&sample(), Files { churn: Some(sweep), ..Files::default() })
+        .expect_err("it is another document")
+        .to_string();
     assert!(error.contains("is no document of `hnsw-lab churn`"), "{error}");
+}
+
+#[derive(Parser)]
+struct Latency {
+    #[command(flatten)]
+    args: LatencyArgs,
+}
+
+#[test]
+fn operations_at_a_given_rate_have_a_section_with_all_of_their_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("latency.json");
+    let flags = "latency --quiet --strategies slots,mvcc --threads 2 --rate 300 --writes 0.2 --seconds 0.2 --ef-construction 20 --blocks 1 --retries 0";
+    let Latency { args } = Latency::parse_from(flags.split(' ').chain(["--out", file.to_str().unwrap()]));
+    latency::run(&args, &AtomicBool::new(false), &mut Vec::new()).unwrap();
+    let files = |file: &std::path::Path| Files { latency: Some(file.to_owned()), ..Files::default() };
+    let text = page_with(&sample(), files(&file)).unwrap();
+    let section = text.split_once("<section id=\"offered\">").expect("a section").1;
+    let section = section.split_once("</section>").expect("its end").0;
+    for part in ["figure-response-search", "figure-response-insert", "poisson arrivals", "<h3>inserts</h3>"] {
+        assert!(section.contains(part), "{part}");
+    }
+    assert!(!page(&sample()).contains("<section id=\"offered\">"));
+    let mut document: latency::Document = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    document.points[0].search.as_mut().unwrap().response.histogram.truncate(30);
+    std::fs::write(&file, serde_json::to_vec(&document).unwrap()).unwrap();
+    let error = format!("{:#}", page_with(&sample(), files(&file)).expect_err("a part of it is missing"));
+    assert!(error.contains("measure again with `hnsw-lab latency`: a histogram in it"), "{error}");
 }
 
 #[test]
@@ -153,7 +193,7 @@ fn the_page_says_what_is_noise_and_calls_it_a_tie() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("noise.json");
         std::fs::write(&file, serde_json::to_vec(&noise_of(factor)).unwrap()).unwrap();
-        page_with(&sample(), None, Some(file)).unwrap()
+        page_with(&sample(), Files { noise: Some(file), ..Files::default() }).unwrap()
     };
     let (without, quiet, loud) = (page(&sample()), with(1.001), with(10.0));
     assert!(without.contains("How small a difference is still noise here is unknown"));
@@ -171,7 +211,8 @@ fn the_page_says_what_is_noise_and_calls_it_a_tie() {
     assert_eq!(ties(&quiet), ties(&without));
     assert!(ties(&without) < cells);
     assert_eq!(ties(&loud), cells, "{}", heat_map(&loud));
-    let absent = page_with(&sample(), None, Some("absent.json".into())).expect_err("it is not there");
+    let absent = page_with(&sample(), Files { noise: Some("absent.json".into()), ..Files::default() })
+        .expect_err("it is not there");
     assert!(absent.to_string().starts_with("cannot read absent.json; give"), "{absent}");
 }
 

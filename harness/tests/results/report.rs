@@ -153,6 +153,7 @@ fn an_unknown_workload_is_one_line_with_the_known_ones() {
         counters: false,
         html: None,
         churn: None,
+        latency: None,
         noise: None,
     })
     .expect_err("unknown");

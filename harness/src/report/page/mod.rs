@@ -6,13 +6,14 @@
 mod churn;
 mod compare;
 mod heat;
+mod latency;
 mod laws;
 mod provenance;
 mod tables;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::grouped;
+use super::{Beside, grouped};
 use crate::plot::{self, Figure, figures, strategy_colour};
 use crate::record::Document;
 use crate::stats::Estimate;
@@ -36,15 +37,13 @@ const FIGURES: [(&str, &str, &str); 4] = [
     ("memory", "Memory", "Bytes above the raw vectors, by what they are for."),
 ];
 
-/// The page, with what happened under writes and what is noise, where that was measured too.
+/// The page.
 ///
 /// # Errors
-/// None is expected: everything is made in memory.
-pub(super) fn page(
-    document: &Document,
-    churned: Option<&crate::churn::Document>,
-    noise: Option<&crate::noise::Document>,
-) -> anyhow::Result<String> {
+/// A histogram that cannot be read.
+pub(super) fn page(document: &Document, beside: &Beside<'_>) -> anyhow::Result<String> {
+    let Beside { churned, offered, noise } = *beside;
+    let responses = offered.map(plot::response).transpose()?.unwrap_or_default();
     let over_time = churned.map(plot::over_time).transpose()?.unwrap_or_default();
     let (summary, drawn) = (Summary::of(document), figures(document)?);
     let rankings = compare::rankings(&summary, noise);
@@ -72,6 +71,7 @@ pub(super) fn page(
                             li { a href={"#" (prefix)} { (name) } }
                         } }
                         li { a href="#laws" { "Scaling laws" } }
+                        @if offered.is_some() { li { a href="#offered" { "At a given rate" } } }
                         @if churned.is_some() { li { a href="#churn" { "Under writes" } } }
                         li { a href="#strategies" { "Strategies by workload" } }
                         li { a href="#contention" { "Contention" } }
@@ -84,6 +84,9 @@ pub(super) fn page(
                     section id="summary" { h2 { "Summary" } (compare::summary(document, &summary, &rankings, noise)) }
                     @for (prefix, name, what) in FIGURES { (drawings(prefix, name, what, &drawn)) }
                     section id="laws" { h2 { "Scaling laws" } (laws::section(&summary)) }
+                    @if let Some(offered) = offered {
+                        section id="offered" { h2 { "Operations at a given rate" } (latency::section(offered, &responses)) }
+                    }
                     @if let Some(churned) = churned {
                         section id="churn" { h2 { "While points come and go" } (churn::section(churned, &over_time)) }
                     }
