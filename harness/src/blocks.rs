@@ -64,12 +64,6 @@ impl Blocks {
         Blocks { args, seed }
     }
 
-    /// `things` in the order of this block.
-    pub(crate) fn shuffled<T>(&self, block: usize, mut things: Vec<T>) -> Vec<T> {
-        things.shuffle(&mut StdRng::seed_from_u64(self.seed ^ (block as u64) << 32));
-        things
-    }
-
     /// Measures all `points`. `trial` says whether the machine disturbed it; `None`: the user wants to stop.
     pub(crate) fn all<P>(
         &self,
@@ -78,7 +72,7 @@ impl Blocks {
     ) -> Result<Outcome> {
         let (mut patience, mut number) = (Patience::new(self.args.retries), 0);
         for block in 0..self.args.blocks {
-            for point in self.shuffled(block, points.iter().collect()) {
+            for point in shuffled(self.seed, block, points.iter().collect()) {
                 for attempt in 0.. {
                     let Some(disturbed) = trial(point, Turn { number, block, attempt })? else {
                         return Ok(Outcome::Interrupted);
@@ -92,6 +86,12 @@ impl Blocks {
         }
         Ok(Outcome::Complete)
     }
+}
+
+/// `things` in the order of this block.
+pub(crate) fn shuffled<T>(seed: u64, block: usize, mut things: Vec<T>) -> Vec<T> {
+    things.shuffle(&mut StdRng::seed_from_u64(seed ^ (block as u64) << 32));
+    things
 }
 
 /// The machine during a trial.

@@ -18,6 +18,7 @@ use super::queue::{Team, Worker};
 use super::trial::mean_recall;
 use crate::data::Dataset;
 use crate::limit::Spread;
+use crate::record::Conditions;
 use crate::stats;
 use crate::sweep::log::Tally;
 use crate::sweep::{Progress, workers};
@@ -249,7 +250,7 @@ impl Sample {
         dataset: &Dataset,
         k: usize,
         measured: &Measured,
-        mut tainted: Vec<String>,
+        (conditions, mut tainted): (Conditions, Vec<String>),
     ) -> Result<Sample> {
         let op =
             measured.latencies.op(measured.seconds).context("nothing was searched for; this is a bug")?;
@@ -269,6 +270,7 @@ impl Sample {
                 p99_us: op.latency_us.p99,
                 recall,
                 distances_per_query: measured.distances_per_query,
+                conditions,
                 tainted,
             },
             faults: faults(&measured.answers),

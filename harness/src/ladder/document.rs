@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::churn::Dataset;
 use crate::limit::Spread;
 use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
+use crate::record::Conditions;
 use crate::stats;
 
 /// The version of the form of [`Document`].
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// What each step of optimisation gives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,10 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub struct Document {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
+    /// When the measurement began: UTC, RFC 3339.
+    pub started: String,
+    /// The command line, program name first.
+    pub command: Vec<String>,
     /// The machine that was measured.
     pub machine: Machine,
     /// The program that measured.
@@ -160,6 +165,8 @@ pub struct Block {
     pub queries_per_second: f64,
     /// Mean recall@k.
     pub recall: f64,
+    /// What the machine did meanwhile.
+    pub conditions: Conditions,
     /// Why not to trust the rates; empty if nothing is known against them.
     pub tainted: Vec<String>,
 }
@@ -212,6 +219,8 @@ pub struct WayBlock {
     pub recall: f64,
     /// Distances that all threads together computed for a query.
     pub distances_per_query: f64,
+    /// What the machine did meanwhile.
+    pub conditions: Conditions,
     /// Why not to trust the rates; empty if nothing is known against them.
     pub tainted: Vec<String>,
 }

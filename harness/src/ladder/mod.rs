@@ -31,11 +31,12 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use crate::blocks::{self, Watch};
 use crate::churn::described;
 use crate::data::{self, TruthCache};
-use crate::machine::{Machine, MemoryInForce, Noise, build_info};
+use crate::machine::{Canary, Machine, MemoryInForce, build_info};
 use crate::sweep::{Outcome, sample};
-use crate::{output, progress};
+use crate::{output, progress, record};
 use document::Sample;
 use rungs::Rung;
 
@@ -86,11 +87,13 @@ fn measure(
     // All of them first: what cannot be read is told before the time is spent.
     let datasets: Vec<_> =
         args.distinct_sets().into_iter().map(|set| args.data(set, cache, stop)).collect::<Result<_>>()?;
+    let (started, canary) = (record::now_rfc3339(), Canary::new(args.place.pin.plan(&machine, 1)[0]));
+    let bench = Bench { args, machine: &machine, canary: &canary, stop };
     for dataset in &datasets {
         let (mut samples, mut contests) = (Vec::new(), Vec::new());
         outcome = match args.queue {
-            false => climb(args, &machine, dataset, (&rungs, &threads), stop, &mut samples)?,
-            true => contend(args, &machine, dataset, stop, &mut contests)?,
+            false => climb(&bench, dataset, (&rungs, &threads), &mut samples)?,
+            true => contend(&bench, dataset, &mut contests)?,
         };
         if !samples.is_empty() || !contests.is_empty() {
             let (points, queue) = (document::points(&samples), contest::ways(&contests));
@@ -103,6 +106,8 @@ fn measure(
     let placement = args.place.pin.seats(&machine, threads.iter().copied().max().unwrap_or(1));
     let document = Document {
         schema_version: SCHEMA_VERSION,
+        started,
+        command: std::env::args().collect(),
         machine,
         build: build_info(),
         config: Config {
@@ -130,20 +135,27 @@ fn measure(
     Ok((document, outcome))
 }
 
+/// What all sets share.
+struct Bench<'a> {
+    args: &'a LadderArgs,
+    machine: &'a Machine,
+    canary: &'a Canary,
+    stop: &'a AtomicBool,
+}
+
 /// Measures all rungs on a set, block by block, into `samples`.
 fn climb(
-    args: &LadderArgs,
-    machine: &Machine,
+    bench: &Bench<'_>,
     dataset: &data::Dataset,
     (rungs, threads): (&[&'static Rung], &[usize]),
-    stop: &AtomicBool,
     samples: &mut Vec<Sample>,
 ) -> Result<Outcome> {
+    let Bench { args, machine, canary, stop } = *bench;
     let learnt = sample(dataset);
     for block in 0..args.blocks {
         let all: Vec<(usize, usize)> =
             (0..rungs.len()).flat_map(|rung| threads.iter().map(move |threads| (rung, *threads))).collect();
-        for (place, threads) in shuffled(all, args.seed, block) {
+        for (place, threads) in blocks::shuffled(args.seed, block, all) {
             let rung = rungs[place];
             let what =
                 format!("{}: block {}/{}, {} x{threads}", dataset.name(), block + 1, args.blocks, rung.name);
@@ -158,9 +170,10 @@ fn climb(
                 window: Duration::from_secs_f64(args.seconds),
                 stop,
             };
-            let (oversubscribed, noise) = (args.place.pin.oversubscribes(machine, threads), Noise::now());
+            let (oversubscribed, watch) =
+                (args.place.pin.oversubscribes(machine, threads), Watch::begin(canary));
             let measured = trial::run(rung.make, &shape)?;
-            let mut tainted = Noise::now().since(&noise, oversubscribed);
+            let (conditions, mut tainted) = watch.end(oversubscribed);
             spinner.finish_and_clear();
             let Some(measured) = measured else { return Ok(Outcome::Interrupted) };
             tainted.extend(measured.unpinned);
@@ -175,6 +188,7 @@ fn climb(
                     inserts_per_second: measured.inserts_per_second,
                     queries_per_second: measured.queries_per_second,
                     recall: measured.recall,
+                    conditions,
                     tainted,
                 },
             });
@@ -185,18 +199,17 @@ fn climb(
 
 /// Measures the ways to answer queries on a set, block by block, into `samples`.
 fn contend(
-    args: &LadderArgs,
-    machine: &Machine,
+    bench: &Bench<'_>,
     dataset: &data::Dataset,
-    stop: &AtomicBool,
     samples: &mut Vec<contest::Sample>,
 ) -> Result<Outcome> {
+    let Bench { args, machine, canary, stop } = *bench;
     let spinner = progress::spinner(format!("{}: the graph", dataset.name()), args.output.quiet);
     let ground = contest::Ground::new(dataset, args.config(dataset), stop)?;
     spinner.finish_and_clear();
     let Some(ground) = ground else { return Ok(Outcome::Interrupted) };
     for block in 0..args.blocks {
-        for (kind, threads) in shuffled(args.ways(machine), args.seed, block) {
+        for (kind, threads) in blocks::shuffled(args.seed, block, args.ways(machine)) {
             let what =
                 format!("{}: block {}/{}, {kind:?} x{threads}", dataset.name(), block + 1, args.blocks);
             let spinner = progress::spinner(what, args.output.quiet);
@@ -208,27 +221,15 @@ fn contend(
                 window: Duration::from_secs_f64(args.seconds),
                 stop,
             };
-            let (oversubscribed, noise) = (args.place.pin.oversubscribes(machine, threads), Noise::now());
+            let (oversubscribed, watch) =
+                (args.place.pin.oversubscribes(machine, threads), Watch::begin(canary));
             let measured = contest::run(&ground, kind, &shape)?;
-            let tainted = Noise::now().since(&noise, oversubscribed);
+            let seen = watch.end(oversubscribed);
             spinner.finish_and_clear();
             let Some(measured) = measured else { return Ok(Outcome::Interrupted) };
             let which = (kind, threads, block);
-            samples.push(contest::Sample::of(
-                which,
-                oversubscribed,
-                dataset,
-                args.graph.k,
-                &measured,
-                tainted,
-            )?);
+            samples.push(contest::Sample::of(which, oversubscribed, dataset, args.graph.k, &measured, seen)?);
         }
     }
     Ok(Outcome::Complete)
-}
-
-/// All of them, in an order of the block's own.
-fn shuffled<T>(mut all: Vec<T>, seed: u64, block: usize) -> Vec<T> {
-    fastrand::Rng::with_seed(seed ^ (block as u64 + 1) << 32).shuffle(&mut all);
-    all
 }

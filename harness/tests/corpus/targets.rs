@@ -15,7 +15,7 @@ use hnsw_lab::data::inspect::Profile;
 use hnsw_lab::data::{Dataset, Format, LoadOptions, Matrix, TruthCache, Watch};
 use hnsw_lab::data::{load, read_ids_from, read_vectors_from, write_fvecs};
 use hnsw_lab::summary::Summary;
-use hnsw_lab::{capacity, churn, cli, data, limit, noise, plot, record, report, runbook, verify};
+use hnsw_lab::{capacity, churn, cli, data, latency, limit, noise, plot, record, report, runbook, verify};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -248,6 +248,7 @@ pub fn documents(input: &[u8]) {
         b'h' => under_writes(text),
         b'l' => repeats::<limit::Document>(text),
         b'n' => differences(text),
+        b't' => at_a_rate(text),
         _ => results(text),
     }
 }
@@ -293,6 +294,19 @@ fn under_writes(text: &[u8]) {
     let bare = record::Document { rows: Vec::new(), ..small().clone() };
     let page = report::html(&bare, &report::Beside { churned: Some(&document), ..Default::default() })
         .expect("it is made in memory");
+    assert!(page.ends_with("</html>"));
+}
+
+/// A document of `latency`, and its section of a page.
+fn at_a_rate(text: &[u8]) {
+    let document = match latency::parse(text, Path::new("latency.json")) {
+        Ok(document) => document,
+        Err(error) => return one_line(&format!("{error:#}")),
+    };
+    repeats::<latency::Document>(text);
+    let bare = record::Document { rows: Vec::new(), ..small().clone() };
+    let page = report::html(&bare, &report::Beside { offered: Some(&document), ..Default::default() })
+        .expect("parse has read every histogram");
     assert!(page.ends_with("</html>"));
 }
 
