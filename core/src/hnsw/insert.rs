@@ -40,6 +40,7 @@ use crate::error::InsertError;
 use crate::graph::{At, Edit, Entry, Graph, Level, Link, LinkBuf, NodeId, NodeState, Verdict, View};
 use crate::mix::mix;
 use crate::planted;
+use crate::sync::{Tally, tally};
 use crate::vectors::Codec;
 use core::ops::{Range, RangeInclusive};
 use std::collections::HashSet;
@@ -150,6 +151,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
         let top = level.min(entry.level);
         let mut attempt = 0;
         loop {
+            let before = scratch.evaluations;
             let mut edit = self.graph.write(attempt);
             recorder.done(Phase::Wait);
             if planted!("entry-before-links") && level > entry.level {
@@ -186,6 +188,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
             if edit.commit().is_ok() {
                 return true;
             }
+            tally(Tally::WastedDistances, (scratch.evaluations - before) as usize);
             attempt += 1;
         }
     }
@@ -230,7 +233,11 @@ impl<G: Graph, C: Codec> Index<G, C> {
         recorder.done(Phase::Link);
         #[cfg(hnsw_planted)]
         let stale = planted!("links-lost-update").then(|| edit.links(at, &mut LinkBuf::new()).to_vec());
+        let mut run = None;
         edit.rewrite(at, |links, out| {
+            if let Some(before) = run.replace(*evaluations) {
+                tally(Tally::WastedDistances, (*evaluations - before) as usize);
+            }
             #[cfg(hnsw_planted)]
             let links = stale.as_deref().unwrap_or(links);
             let links = if planted!("links-cleared") { &[] } else { links };

@@ -41,6 +41,7 @@ use super::select::LinkKind;
 use crate::graph::{At, Edit, Entry, Graph, Level, NodeId, View};
 use crate::planted;
 use crate::sync::parallel::*;
+use crate::sync::{Tally, tally};
 use crate::vectors::Codec;
 
 /// Nodes below this are inserted one after another: nodes of one round do not see each other.
@@ -233,7 +234,12 @@ impl<G: Graph, C: Codec> Index<G, C> {
             .flat_map_iter(|lists| {
                 with_local(|scratch: &mut Scratch<C>| {
                     let (mut targets, mut refused) = (Vec::new(), Vec::new());
+                    let mut before = scratch.evaluations;
                     self.edit(|edit| {
+                        // Those of an attempt that was not committed.
+                        let wasted =
+                            scratch.evaluations - core::mem::replace(&mut before, scratch.evaluations);
+                        tally(Tally::WastedDistances, wasted as usize);
                         refused.clear();
                         for list in lists {
                             targets.clear();

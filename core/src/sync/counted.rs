@@ -1,4 +1,6 @@
 //! What was done at each site, in builds that count: `--cfg hnsw_count`, which `scripts/sites` sets.
+//!
+//! In all other builds nothing is left of it: [`tally`] and [`Moment`] are empty, and atomics and locks are those of the libraries.
 
 /// What one place of the source did to atomics and locks, since the process began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,7 +9,7 @@ pub struct SiteCount {
     pub site: String,
     /// From the root of the workspace.
     pub file: String,
-    /// `load`, `store`, `update`, `exchange`, `fence`, `lock`, `read lock`, `write lock`.
+    /// `load`, `store`, `update`, `exchange`, `fence`, `lock`, `read lock`, `write lock`, or the name of a [`Tally`].
     pub access: &'static str,
     /// How often.
     pub count: u64,
@@ -17,6 +19,73 @@ pub struct SiteCount {
     pub waited_ns: u64,
     /// Time that threads held it.
     pub held_ns: u64,
+    /// What a [`Tally`] adds up; 0 for all else.
+    pub amount: u64,
+}
+
+/// What is added up beside accesses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tally {
+    /// Bytes of links that were copied: by a reader out of a list that may change under it, by a writer for who still reads.
+    BytesCopied,
+    /// Distances that were computed for a change which another thread made void.
+    WastedDistances,
+    /// Write sessions that ended from when garbage was given to the epoch until the epoch let go of it.
+    EpochLag,
+}
+
+impl Tally {
+    /// For people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Tally::BytesCopied => "bytes copied",
+            Tally::WastedDistances => "distances wasted",
+            Tally::EpochLag => "epoch lag, in write sessions",
+        }
+    }
+}
+
+/// Adds up what the place it is called from did.
+#[inline(always)]
+#[cfg_attr(hnsw_count, track_caller)]
+pub fn tally(what: Tally, amount: usize) {
+    #[cfg(hnsw_count)]
+    super::count::tally(what, amount);
+    #[cfg(not(hnsw_count))]
+    let _ = (what, amount);
+}
+
+/// How many write sessions of all graphs of the process had ended at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    #[cfg(hnsw_count)]
+    sessions: u64,
+}
+
+impl Moment {
+    /// Now.
+    #[inline(always)]
+    pub fn now() -> Moment {
+        Moment {
+            #[cfg(hnsw_count)]
+            sessions: super::count::sessions(),
+        }
+    }
+
+    /// A write session ends.
+    #[inline(always)]
+    pub fn pass() {
+        #[cfg(hnsw_count)]
+        super::count::session_ended();
+    }
+
+    /// Adds up the sessions that have ended since, as [`Tally::EpochLag`].
+    #[inline(always)]
+    #[cfg_attr(hnsw_count, track_caller)]
+    pub fn tally_lag(self) {
+        #[cfg(hnsw_count)]
+        tally(Tally::EpochLag, (Moment::now().sessions - self.sessions) as usize);
+    }
 }
 
 /// What all sites did since the process began, by name and kind; `None` in a build that does not count.
@@ -25,4 +94,27 @@ pub fn site_counts() -> Option<Vec<SiteCount>> {
     return Some(super::count::sites());
     #[cfg(not(hnsw_count))]
     None
+}
+
+#[cfg(all(test, not(any(hnsw_loom, hnsw_shuttle, hnsw_count))))]
+mod tests {
+    use super::super::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Mutex, RwLock, epoch};
+    use super::*;
+    use core::any::TypeId;
+
+    #[test]
+    fn an_ordinary_build_has_the_types_of_the_libraries_and_nothing_beside() {
+        let same = [
+            TypeId::of::<AtomicBool>() == TypeId::of::<::std::sync::atomic::AtomicBool>(),
+            TypeId::of::<AtomicU32>() == TypeId::of::<::std::sync::atomic::AtomicU32>(),
+            TypeId::of::<AtomicU64>() == TypeId::of::<::std::sync::atomic::AtomicU64>(),
+            TypeId::of::<AtomicUsize>() == TypeId::of::<::std::sync::atomic::AtomicUsize>(),
+            TypeId::of::<AtomicPtr<u8>>() == TypeId::of::<::std::sync::atomic::AtomicPtr<u8>>(),
+            TypeId::of::<Mutex<u8>>() == TypeId::of::<parking_lot::Mutex<u8>>(),
+            TypeId::of::<RwLock<u8>>() == TypeId::of::<parking_lot::RwLock<u8>>(),
+            TypeId::of::<epoch::Atomic<u8>>() == TypeId::of::<crossbeam_epoch::Atomic<u8>>(),
+        ];
+        assert_eq!(same, [true; 8]);
+        assert_eq!((size_of::<Moment>(), site_counts()), (0, None));
+    }
 }

@@ -175,6 +175,9 @@ pub struct Site {
     pub waited_us: f64,
     /// Microseconds for which it was held.
     pub held_us: f64,
+    /// What is added up here beside accesses: bytes copied, distances wasted, write sessions that garbage waited for. `access` says
+    /// which; 0 for accesses and locks.
+    pub amount: f64,
 }
 
 /// Points of one class of ages.

@@ -317,6 +317,7 @@ fn per_thousand(sites: &[SiteCount], operations: u64) -> Vec<Site> {
             lost: each(site.lost),
             waited_us: each(site.waited_ns) / 1e3,
             held_us: each(site.held_ns) / 1e3,
+            amount: each(site.amount),
         })
         .collect();
     told.sort_by(|a, b| b.count.total_cmp(&a.count));

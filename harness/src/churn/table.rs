@@ -68,7 +68,7 @@ pub(super) fn print(document: &Document, out: &mut dyn Write) -> io::Result<()> 
     })
 }
 
-const SITES: [&str; 7] = ["site", "access", "each", "lost", "waited us", "held us", "file"];
+const SITES: [&str; 8] = ["site", "access", "each", "lost", "waited us", "held us", "amount", "file"];
 
 /// Every site, for each thousand operations.
 fn print_sites(trial: &Trial, sites: &[Site], out: &mut dyn Write) -> io::Result<()> {
@@ -82,12 +82,13 @@ fn print_sites(trial: &Trial, sites: &[Site], out: &mut dyn Write) -> io::Result
             or_dash(site.lost),
             or_dash(site.waited_us),
             or_dash(site.held_us),
+            or_dash(site.amount),
             site.file.clone(),
         ]);
     }
     writeln!(
         out,
-        "\n{} x{}, for each thousand operations, by the names of docs/orderings.md (lost: exchanges that failed, locks that were not free):\n{table}",
+        "\n{} x{}, for each thousand operations, by the names of docs/orderings.md (lost: exchanges that failed, locks that were not free; amount: bytes, distances or sessions, as `access` says):\n{table}",
         trial.strategy, trial.threads
     )
 }

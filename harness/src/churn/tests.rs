@@ -245,13 +245,14 @@ fn counts_are_for_a_thousand_operations_the_most_frequent_first() {
         lost,
         waited_ns: 4_000,
         held_ns: 0,
+        amount: 2 * count,
     };
     let told = per_thousand(&[count("seldom", 5, 1), count("often", 50, 0)], 500);
     assert_eq!(
         told.iter().map(|site| (site.site.as_str(), site.count, site.lost)).collect::<Vec<_>>(),
         [("often", 100.0, 0.0), ("seldom", 10.0, 2.0)]
     );
-    assert_eq!((told[0].waited_us, told[0].held_us), (8.0, 0.0));
+    assert_eq!((told[0].waited_us, told[0].held_us, told[0].amount), (8.0, 0.0, 200.0));
 }
 
 #[test]

@@ -297,6 +297,7 @@ fn between((before, after): (Option<Vec<SiteCount>>, Option<Vec<SiteCount>>)) ->
             count.lost -= earlier.lost;
             count.waited_ns -= earlier.waited_ns;
             count.held_ns -= earlier.held_ns;
+            count.amount -= earlier.amount;
         }
     }
     after.retain(|count| count.count > 0);

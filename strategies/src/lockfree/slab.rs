@@ -43,7 +43,7 @@ use super::blocks::{Blocks, CLASSES, Handle};
 use hnsw_core::graph::{GraphConfig, arc_bytes};
 use hnsw_core::planted;
 use hnsw_core::sync::epoch::Guard;
-use hnsw_core::sync::{Arc, AtomicU32, AtomicU64, AtomicUsize, CachePadded, Ordering};
+use hnsw_core::sync::{Arc, AtomicU32, AtomicU64, AtomicUsize, CachePadded, Moment, Ordering};
 
 /// Garbage of one shard is handed to the collector when it reaches this many bytes.
 const HAND_OVER: usize = 16 << 10;
@@ -234,6 +234,7 @@ impl Slab {
 
     /// Ends a session: takes over its garbage, and counts what it put into lists less what it took out.
     pub(super) fn settle(slab: &Arc<Slab>, retired: Retired, linked: isize, shard: usize, pin: &Guard) {
+        Moment::pass();
         let at = &slab.shards[shard];
         if linked != 0 {
             // Relaxed [linked-add]: a number for reports.
@@ -288,9 +289,12 @@ impl Slab {
             slab.recycle(records, shard);
             return;
         }
-        let slab = Arc::clone(slab);
+        let (slab, moment) = (Arc::clone(slab), Moment::now());
         // No allocation: the closure is two words.
-        pin.defer(move || slab.recycle(records, shard));
+        pin.defer(move || {
+            moment.tally_lag();
+            slab.recycle(records, shard);
+        });
         pin.flush();
     }
 

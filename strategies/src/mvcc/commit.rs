@@ -34,7 +34,7 @@ use super::{Root, Shared};
 use hnsw_core::graph::{Entry, Link, Stamp};
 use hnsw_core::planted;
 use hnsw_core::sync::epoch::{self, Guard};
-use hnsw_core::sync::{Arc, AtomicU64, MutexGuard, Ordering};
+use hnsw_core::sync::{Arc, AtomicU64, Moment, MutexGuard, Ordering};
 
 /// What the holder of the commit lock owns.
 pub(super) struct Committer {
@@ -100,6 +100,7 @@ impl Shared {
         if outcome.is_err() {
             self.counters.commit_refused();
         }
+        Moment::pass();
         outcome
     }
 

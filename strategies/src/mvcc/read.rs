@@ -11,7 +11,7 @@
 use super::lists::List;
 use super::{ListId, Shared};
 use hnsw_core::graph::{At, Entry, Level, Link, LinkBuf, NodeId, NodeState, Stage, View};
-use hnsw_core::sync::{Ordering, epoch};
+use hnsw_core::sync::{Ordering, Tally, epoch, tally};
 
 /// A session that reads the newest versions. Opening one costs nothing, and holding one keeps nothing alive.
 pub struct Read<'g> {
@@ -102,6 +102,7 @@ impl View for Read<'_> {
     #[inline]
     fn links<'s>(&'s self, at: At, buf: &'s mut LinkBuf) -> &'s [Link] {
         self.shared.read_newest(self.shared.id(at), buf);
+        tally(Tally::BytesCopied, size_of_val(&buf[..]));
         buf
     }
 

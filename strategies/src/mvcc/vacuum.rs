@@ -25,7 +25,7 @@ use super::version::Version;
 use super::{ListId, Shared};
 use hnsw_core::planted;
 use hnsw_core::sync::epoch::{Guard, Shared as Pointer};
-use hnsw_core::sync::{Arc, AtomicUsize, Ordering};
+use hnsw_core::sync::{Arc, AtomicUsize, Moment, Ordering};
 
 /// Records that are given to the epoch together.
 const LIMBO: usize = if cfg!(hnsw_loom) { 1 } else { 64 };
@@ -156,7 +156,9 @@ impl Vacuum {
         // Relaxed [version-retired-list]: a number for a report.
         self.retired.fetch_add(list, Ordering::Relaxed);
         let retired = Arc::clone(&self.retired);
+        let moment = Moment::now();
         let destroy = move || {
+            moment.tally_lag();
             // SAFETY: the epoch calls this when every walk is over that was under way when it was handed over. The records
             // were out of their chains then, so later walks cannot meet them.
             unsafe { limbo.destroy() };

@@ -9,7 +9,7 @@ pub use self::lock::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuar
 pub use super::hooked::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 pub use super::std::{Arc, Published, cell, compiler_fence, parallel, spin_loop, thread};
 
-use super::counted::SiteCount;
+use super::counted::{SiteCount, Tally};
 use super::hooked::Access;
 use super::scan::{Site, workspace};
 use ::std::collections::{BTreeMap, HashMap};
@@ -34,6 +34,7 @@ enum Kind {
     Lock,
     ReadLock,
     WriteLock,
+    Tally(Tally),
 }
 
 impl Kind {
@@ -44,6 +45,7 @@ impl Kind {
             Kind::Lock => "lock",
             Kind::ReadLock => "read lock",
             Kind::WriteLock => "write lock",
+            Kind::Tally(what) => what.name(),
         }
     }
 }
@@ -54,6 +56,7 @@ struct Count {
     lost: u64,
     waited: Duration,
     held: Duration,
+    amount: u64,
 }
 
 type Place = &'static Location<'static>;
@@ -91,6 +94,30 @@ pub(super) fn lost(access: Access) {
     note(Location::caller(), Kind::Atomic(access), |count| count.lost += 1);
 }
 
+/// See [`super::tally`]. What is nothing is not counted.
+#[track_caller]
+pub(super) fn tally(what: Tally, amount: usize) {
+    if amount > 0 || what == Tally::EpochLag {
+        note(Location::caller(), Kind::Tally(what), |count| {
+            count.count += 1;
+            count.amount += amount as u64;
+        });
+    }
+}
+
+/// Write sessions that have ended.
+static SESSIONS: ::std::sync::atomic::AtomicU64 = ::std::sync::atomic::AtomicU64::new(0);
+
+pub(super) fn sessions() -> u64 {
+    // Relaxed [count-sessions]: a number for reports.
+    SESSIONS.load(Ordering::Relaxed)
+}
+
+pub(super) fn session_ended() {
+    // Relaxed [count-session]: a number for reports.
+    SESSIONS.fetch_add(1, Ordering::Relaxed);
+}
+
 /// As in `std`.
 #[track_caller]
 pub fn fence(order: Ordering) {
@@ -114,6 +141,7 @@ pub(super) fn sites() -> Vec<SiteCount> {
             sum.lost += count.lost;
             sum.waited += count.waited;
             sum.held += count.held;
+            sum.amount += count.amount;
         }
     }
     let told = |((site, file, kind), count): ((String, String, Kind), Count)| SiteCount {
@@ -124,6 +152,7 @@ pub(super) fn sites() -> Vec<SiteCount> {
         lost: count.lost,
         waited_ns: count.waited.as_nanos() as u64,
         held_ns: count.held.as_nanos() as u64,
+        amount: count.amount,
     };
     total.into_iter().map(told).collect()
 }

@@ -115,10 +115,10 @@ fn by_site(trial: &Trial, sites: &[Site]) -> Markup {
     html! { details {
         summary { (trial.strategy) ", " (trial.threads) " threads: by site, for each thousand operations" }
         div.scroll tabindex="0" { table {
-            thead { tr { th { "site" } th { "access" } th { "each" } th { "lost" } th { "waited µs" } th { "held µs" } } }
+            thead { tr { th { "site" } th { "access" } th { "each" } th { "lost" } th { "waited µs" } th { "held µs" } th { "amount" } } }
             tbody { @for site in sites.iter().take(MOST_SITES) { tr {
                 td { (site.site) } td { (site.access) } td { (format!("{:.1}", site.count)) }
-                td { (or_dash(site.lost)) } td { (or_dash(site.waited_us)) } td { (or_dash(site.held_us)) }
+                td { (or_dash(site.lost)) } td { (or_dash(site.waited_us)) } td { (or_dash(site.held_us)) } td { (or_dash(site.amount)) }
             } } }
         } }
         @if sites.len() > MOST_SITES { p.faint { (sites.len() - MOST_SITES) " less frequent ones are in the document." } }
