@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use super::tree::Tree;
 
 pub mod models;
+pub mod stored;
 
 /// A tree with these files. It lives as long as the folder does.
 pub fn tree_of(files: &[(&str, &str)]) -> (TempDir, Tree) {

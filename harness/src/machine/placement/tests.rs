@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 
-use super::super::fixtures::{self, models};
+use super::super::fixtures::{self, models, stored};
 use super::super::tree::cpu_list;
 use super::*;
 
@@ -63,6 +63,41 @@ static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
             "memory without CPUs",
             models::memory_without_cpus(),
             [[0, 1, 2, 3, 4, 5, 6, 7], [0, 32, 1, 33, 2, 34, 3, 35], [0, 64, 1, 65, 2, 66, 3, 67]],
+        ),
+        case(
+            "a stored Xeon of two sockets",
+            stored::xeon_2x8(),
+            [[0, 1, 2, 3, 4, 5, 6, 7], [0, 8, 1, 9, 2, 10, 3, 11], [0, 1, 2, 3, 4, 5, 6, 7]],
+        ),
+        case(
+            "a stored Opteron of eight sockets",
+            stored::opteron_8x2(),
+            [[0, 1, 2, 3, 4, 5, 6, 7], [0, 2, 4, 6, 8, 10, 12, 14], [0, 1, 2, 3, 4, 5, 6, 7]],
+        ),
+        case(
+            "a stored Opteron of four sockets with two nodes each",
+            stored::opteron_4x8x2(),
+            [[0, 2, 4, 6, 8, 10, 12, 14], [0, 16, 32, 48, 8, 24, 40, 56], [0, 1, 2, 3, 4, 5, 6, 7]],
+        ),
+        case(
+            "a stored Opteron whose nodes have gaps in their numbers",
+            stored::opteron_4x12_sparse(),
+            [[0, 1, 2, 3, 4, 5, 6, 7], [0, 12, 24, 36, 6, 18, 30, 42], [0, 1, 2, 3, 4, 5, 6, 7]],
+        ),
+        case(
+            "a stored POWER7 of eight nodes",
+            stored::power7_64x4(),
+            [[0, 4, 8, 12, 16, 20, 24, 28], [0, 32, 64, 96, 128, 160, 192, 224], [0, 1, 2, 3, 4, 5, 6, 7]],
+        ),
+        case(
+            "a stored ARM server of two sockets",
+            stored::arm_2x2x32(),
+            [[0, 1, 2, 3, 4, 5, 6, 7], [0, 64, 32, 96, 1, 65, 33, 97], [0, 1, 2, 3, 4, 5, 6, 7]],
+        ),
+        case(
+            "a stored Xeon of four sockets that are counted in turn",
+            stored::xeon_4x10_in_turn(),
+            [[0, 4, 8, 12, 16, 20, 24, 28], [0, 1, 2, 3, 4, 5, 6, 7], [0, 4, 8, 12, 16, 20, 24, 28]],
         ),
     ]
 });
