@@ -196,12 +196,23 @@ fn the_machines_are_what_their_names_say() {
         (2, 2, 56, 2, 3),
         (2, 2, 14, 2, 21),
         (2, 2, 64, 2, 128),
+        (2, 2, 16, 1, 16),
+        (8, 8, 16, 1, 16),
+        (4, 8, 32, 2, 64),
+        (4, 8, 48, 1, 48),
+        (1, 8, 64, 4, 256),
+        (2, 4, 128, 1, 128),
+        (4, 4, 40, 1, 40),
     ];
     assert_eq!(CASES.iter().map(facts).collect::<Vec<_>>(), expected);
     let memory: Vec<&[usize]> = CASES.iter().map(|case| &case.machine.memory_nodes[..]).collect();
     let (all, four): (Vec<usize>, _) = ((0..8).collect(), [0, 1, 2, 3]);
-    assert_eq!(memory, [&[0, 1][..], &all, &all, &four, &[0], &[1], &[0, 1], &[0, 1, 2]]);
-    assert_eq!(CASES.last().and_then(|case| case.machine.numa_nodes), Some(4), "two have no CPU");
+    let models = [&[0, 1][..], &all, &all, &four, &[0], &[1], &[0, 1], &[0, 1, 2]];
+    let (sparse, even) = ([0, 1, 2, 33, 34, 45, 72, 73], [0, 1, 4, 5, 8, 9, 12, 13]);
+    let stored = [&[0, 1][..], &all, &all, &sparse, &even, &four, &four];
+    assert_eq!(memory, [&models[..], &stored].concat());
+    let without_cpus = CASES.iter().find(|case| case.name == "memory without CPUs");
+    assert_eq!(without_cpus.and_then(|case| case.machine.numa_nodes), Some(4), "two have no CPU");
 }
 
 fn topology_nodes(machine: &Machine) -> usize {
