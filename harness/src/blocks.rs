@@ -72,7 +72,9 @@ impl Blocks {
     ) -> Result<Outcome> {
         let (mut patience, mut number) = (Patience::new(self.args.retries), 0);
         for block in 0..self.args.blocks {
-            for point in shuffled(self.seed, block, points.iter().collect()) {
+            let mut order: Vec<&P> = points.iter().collect();
+            shuffle(self.seed, block, &mut order);
+            for point in order {
                 for attempt in 0.. {
                     let Some(disturbed) = trial(point, Turn { number, block, attempt })? else {
                         return Ok(Outcome::Interrupted);
@@ -88,10 +90,9 @@ impl Blocks {
     }
 }
 
-/// `things` in the order of this block.
-pub(crate) fn shuffled<T>(seed: u64, block: usize, mut things: Vec<T>) -> Vec<T> {
+/// Brings things into the order that they have in this block. It is the same for as many things.
+pub(crate) fn shuffle<T>(seed: u64, block: usize, things: &mut [T]) {
     things.shuffle(&mut StdRng::seed_from_u64(seed ^ (block as u64) << 32));
-    things
 }
 
 /// The machine during a trial.

@@ -7,7 +7,7 @@ use core::convert::Infallible;
 use hnsw_core::graph::{
     At, Edit, Entry, Level, Link, LinkBuf, NodeId, NodeState, Nodes, Stage, Stamp, Verdict, View,
 };
-use hnsw_core::sync::{Tally, tally};
+use hnsw_core::sync::{Cost, charge};
 
 /// A graph with lists in place.
 pub trait InPlace {
@@ -110,7 +110,7 @@ impl<G: InPlace, B> View for Session<'_, G, B> {
     #[inline]
     fn links<'s>(&'s self, at: At, buf: &'s mut LinkBuf) -> &'s [Link] {
         self.graph.copy(at, buf);
-        tally(Tally::BytesCopied, size_of_val(&buf[..]));
+        charge(Cost::BytesCopied, size_of_val(&buf[..]));
         buf
     }
 

@@ -2,9 +2,9 @@
 #![cfg(hnsw_count)]
 
 use hnsw_core::distance::Metric;
-use hnsw_core::graph::{At, Edit, Graph, GraphConfig, Link, LinkBuf, NodeId, Verdict, View};
+use hnsw_core::graph::{At, Edit, Graph, GraphConfig, Link, LinkBuf, NodeId, Snapshots, Verdict, View};
 use hnsw_core::hnsw::{Index, IndexConfig, Scratch};
-use hnsw_core::sync::{Mutex, Tally, site_counts};
+use hnsw_core::sync::{Cost, Mutex, site_counts};
 use hnsw_strategies::{Fine, LockFree, Mvcc, Slots};
 use std::thread;
 
@@ -12,14 +12,14 @@ use std::thread;
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// How often `what` was added up, and to what.
-fn added(what: Tally) -> (u64, u64) {
+fn added(what: Cost) -> (u64, u64) {
     let counts = site_counts().expect("a build that counts");
     let own = counts.iter().filter(|count| count.access == what.name());
     own.fold((0, 0), |(count, amount), site| (count + site.count, amount + site.amount))
 }
 
 /// What `run` adds.
-fn adds(what: Tally, run: impl FnOnce()) -> (u64, u64) {
+fn adds(what: Cost, run: impl FnOnce()) -> (u64, u64) {
     let before = added(what);
     run();
     let after = added(what);
@@ -55,15 +55,18 @@ fn bytes_are_counted_where_lists_are_copied() {
     let _alone = ALONE.lock();
     let (lockfree, fine, mvcc) = (graph::<LockFree>(), graph::<Fine>(), graph::<Mvcc>());
     // A block for each new list; readers look at it where it lies.
-    assert_eq!(adds(Tally::BytesCopied, || rewrite(&lockfree, &[1, 2, 3])), (1, 12));
-    assert_eq!(adds(Tally::BytesCopied, || assert_eq!(read(&lockfree), 3)), (0, 0));
+    assert_eq!(adds(Cost::BytesCopied, || rewrite(&lockfree, &[1, 2, 3])), (1, 12));
+    assert_eq!(adds(Cost::BytesCopied, || assert_eq!(read(&lockfree), 3)), (0, 0));
     // In place; readers take it along.
-    assert_eq!(adds(Tally::BytesCopied, || rewrite(&fine, &[1, 2, 3])), (0, 0));
-    assert_eq!(adds(Tally::BytesCopied, || assert_eq!(read(&fine), 3)), (1, 12));
+    assert_eq!(adds(Cost::BytesCopied, || rewrite(&fine, &[1, 2, 3])), (0, 0));
+    assert_eq!(adds(Cost::BytesCopied, || assert_eq!(read(&fine), 3)), (1, 12));
     // What a list was before, for older snapshots; and readers.
     rewrite(&mvcc, &[1, 2]);
-    assert_eq!(adds(Tally::BytesCopied, || rewrite(&mvcc, &[1, 2, 3])), (1, 8));
-    assert_eq!(adds(Tally::BytesCopied, || assert_eq!(read(&mvcc), 3)), (1, 12));
+    assert_eq!(adds(Cost::BytesCopied, || rewrite(&mvcc, &[1, 2, 3])), (1, 8));
+    assert_eq!(adds(Cost::BytesCopied, || assert_eq!(read(&mvcc), 3)), (1, 12));
+    let (snapshot, mut links) = (mvcc.snapshot(), LinkBuf::new());
+    let shown = || assert_eq!(snapshot.links(At::base(NodeId::new(0)), &mut links).len(), 3);
+    assert_eq!(adds(Cost::BytesCopied, shown), (1, 12));
 }
 
 /// Points in three places: everyone wants to change the same lists.
@@ -92,13 +95,13 @@ fn insert<G: Graph>(index: &Index<G>, threads: u64, points: u64) {
 #[test]
 fn distances_are_wasted_where_races_are_lost() {
     let _alone = ALONE.lock();
-    assert_eq!(adds(Tally::WastedDistances, || insert(&index::<LockFree>(), 1, 500)), (0, 0));
-    assert_eq!(adds(Tally::WastedDistances, || insert(&index::<Mvcc>(), 1, 500)), (0, 0));
+    assert_eq!(adds(Cost::WastedDistances, || insert(&index::<LockFree>(), 1, 500)), (0, 0));
+    assert_eq!(adds(Cost::WastedDistances, || insert(&index::<Mvcc>(), 1, 500)), (0, 0));
     // Those of in-place lists are locked, or merged slot by slot: a change is made once.
-    assert_eq!(adds(Tally::WastedDistances, || insert(&index::<Fine>(), 4, 500)), (0, 0));
+    assert_eq!(adds(Cost::WastedDistances, || insert(&index::<Fine>(), 4, 500)), (0, 0));
     // Who loses a race when is up to the machine.
     let lost = |round: &mut dyn FnMut()| {
-        (0..1_000).map(|_| adds(Tally::WastedDistances, &mut *round)).find(|added| added.0 > 0)
+        (0..1_000).map(|_| adds(Cost::WastedDistances, &mut *round)).find(|added| added.0 > 0)
     };
     let lockfree = lost(&mut || insert(&index::<LockFree>(), 4, 400));
     let mvcc = lost(&mut || insert(&index::<Mvcc>(), 4, 400));
@@ -110,15 +113,15 @@ fn distances_are_wasted_where_races_are_lost() {
 #[test]
 fn the_epoch_lags_as_long_as_a_reader_sleeps() {
     let _alone = ALONE.lock();
-    assert_eq!(adds(Tally::EpochLag, || insert(&index::<Slots>(), 1, 500)), (0, 0));
+    assert_eq!(adds(Cost::EpochLag, || insert(&index::<Slots>(), 1, 500)), (0, 0));
     let index = index::<LockFree>();
     insert(&index, 1, 1000);
     index.graph().quiesce();
-    let awake = adds(Tally::EpochLag, || {
+    let awake = adds(Cost::EpochLag, || {
         insert(&index, 1, 1000);
         index.graph().quiesce();
     });
-    let asleep = adds(Tally::EpochLag, || {
+    let asleep = adds(Cost::EpochLag, || {
         let reader = index.graph().read();
         insert(&index, 1, 1000);
         drop(reader);

@@ -40,7 +40,7 @@ use crate::error::InsertError;
 use crate::graph::{At, Edit, Entry, Graph, Level, Link, LinkBuf, NodeId, NodeState, Verdict, View};
 use crate::mix::mix;
 use crate::planted;
-use crate::sync::{Tally, tally};
+use crate::sync::{Cost, charge};
 use crate::vectors::Codec;
 use core::ops::{Range, RangeInclusive};
 use std::collections::HashSet;
@@ -188,7 +188,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
             if edit.commit().is_ok() {
                 return true;
             }
-            tally(Tally::WastedDistances, (scratch.evaluations - before) as usize);
+            charge(Cost::WastedDistances, (scratch.evaluations - before) as usize);
             attempt += 1;
         }
     }
@@ -236,7 +236,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
         let mut run = None;
         edit.rewrite(at, |links, out| {
             if let Some(before) = run.replace(*evaluations) {
-                tally(Tally::WastedDistances, (*evaluations - before) as usize);
+                charge(Cost::WastedDistances, (*evaluations - before) as usize);
             }
             #[cfg(hnsw_planted)]
             let links = stale.as_deref().unwrap_or(links);

@@ -41,7 +41,7 @@ use super::select::LinkKind;
 use crate::graph::{At, Edit, Entry, Graph, Level, NodeId, View};
 use crate::planted;
 use crate::sync::parallel::*;
-use crate::sync::{Tally, tally};
+use crate::sync::{Cost, charge};
 use crate::vectors::Codec;
 
 /// Nodes below this are inserted one after another: nodes of one round do not see each other.
@@ -239,7 +239,7 @@ impl<G: Graph, C: Codec> Index<G, C> {
                         // Those of an attempt that was not committed.
                         let wasted =
                             scratch.evaluations - core::mem::replace(&mut before, scratch.evaluations);
-                        tally(Tally::WastedDistances, wasted as usize);
+                        charge(Cost::WastedDistances, wasted as usize);
                         refused.clear();
                         for list in lists {
                             targets.clear();

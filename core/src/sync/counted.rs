@@ -1,6 +1,6 @@
 //! What was done at each site, in builds that count: `--cfg hnsw_count`, which `scripts/sites` sets.
 //!
-//! In all other builds nothing is left of it: [`tally`] and [`Moment`] are empty, and atomics and locks are those of the libraries.
+//! In all other builds nothing is left of it: [`charge`] and [`Moment`] are empty, and atomics and locks are those of the libraries.
 
 /// What one place of the source did to atomics and locks, since the process began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub struct SiteCount {
     pub site: String,
     /// From the root of the workspace.
     pub file: String,
-    /// `load`, `store`, `update`, `exchange`, `fence`, `lock`, `read lock`, `write lock`, or the name of a [`Tally`].
+    /// `load`, `store`, `update`, `exchange`, `fence`, `lock`, `read lock`, `write lock`, or the name of a [`Cost`].
     pub access: &'static str,
     /// How often.
     pub count: u64,
@@ -19,13 +19,13 @@ pub struct SiteCount {
     pub waited_ns: u64,
     /// Time that threads held it.
     pub held_ns: u64,
-    /// What a [`Tally`] adds up; 0 for all else.
+    /// What a [`Cost`] adds up; 0 for all else.
     pub amount: u64,
 }
 
-/// What is added up beside accesses.
+/// What work under contention costs, added up beside accesses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Tally {
+pub enum Cost {
     /// Bytes of links that were copied: by a reader out of a list that may change under it, by a writer for who still reads.
     BytesCopied,
     /// Distances that were computed for a change which another thread made void.
@@ -34,28 +34,28 @@ pub enum Tally {
     EpochLag,
 }
 
-impl Tally {
+impl Cost {
     /// For people.
     pub const fn name(self) -> &'static str {
         match self {
-            Tally::BytesCopied => "bytes copied",
-            Tally::WastedDistances => "distances wasted",
-            Tally::EpochLag => "epoch lag, in write sessions",
+            Cost::BytesCopied => "bytes copied",
+            Cost::WastedDistances => "distances wasted",
+            Cost::EpochLag => "epoch lag, in write sessions",
         }
     }
 }
 
-/// Adds up what the place it is called from did.
+/// Adds up what the work at the place it is called from has cost.
 #[inline(always)]
 #[cfg_attr(hnsw_count, track_caller)]
-pub fn tally(what: Tally, amount: usize) {
+pub fn charge(what: Cost, amount: usize) {
     #[cfg(hnsw_count)]
-    super::count::tally(what, amount);
+    super::count::charge(what, amount);
     #[cfg(not(hnsw_count))]
     let _ = (what, amount);
 }
 
-/// How many write sessions of all graphs of the process had ended at a moment.
+/// How many write sessions had ended at a moment, of all graphs of the process that give garbage to an epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     #[cfg(hnsw_count)]
@@ -79,12 +79,12 @@ impl Moment {
         super::count::session_ended();
     }
 
-    /// Adds up the sessions that have ended since, as [`Tally::EpochLag`].
+    /// Adds up the sessions that have ended since, as [`Cost::EpochLag`].
     #[inline(always)]
     #[cfg_attr(hnsw_count, track_caller)]
-    pub fn tally_lag(self) {
+    pub fn charge_lag(self) {
         #[cfg(hnsw_count)]
-        tally(Tally::EpochLag, (Moment::now().sessions - self.sessions) as usize);
+        charge(Cost::EpochLag, (Moment::now().sessions - self.sessions) as usize);
     }
 }
 

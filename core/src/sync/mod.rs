@@ -44,7 +44,7 @@ pub mod site;
 
 #[cfg(hnsw_count)]
 pub use self::count::*;
-pub use self::counted::{Moment, SiteCount, Tally, site_counts, tally};
+pub use self::counted::{Cost, Moment, SiteCount, charge, site_counts};
 #[cfg(hnsw_loom)]
 pub use self::loom::*;
 #[cfg(hnsw_shuttle)]

@@ -7,11 +7,12 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::workload::Workload;
-use crate::blocks::{Gathered, Repeated};
+use crate::blocks::{Gathered, Repeated, with_interval};
 use crate::footprint::Footprint;
 use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
 use crate::output;
 use crate::record::{Conditions, Memory, Op};
+use crate::report::grouped;
 
 /// The version of the form of [`Document`].
 pub const SCHEMA_VERSION: u32 = 4;
@@ -208,6 +209,41 @@ impl Document {
     /// The trials of each point.
     pub(crate) fn points(&self) -> Vec<Gathered<'_, Trial>> {
         Gathered::of(&self.trials)
+    }
+}
+
+/// What tables say of a point, for people.
+pub(crate) struct Told {
+    /// Searches, inserts and removals per second, each with its interval.
+    pub(crate) rates: [String; 3],
+    /// The least and the most that recall may be.
+    pub(crate) recall: String,
+    /// Of all trials: a disturbance excuses none. No sum of counts is too large as a float, not even in a damaged document.
+    pub(crate) ghosts: f64,
+    /// Garbage in KB: its peak, and what is left at the end.
+    pub(crate) garbage: [String; 2],
+    pub(crate) teardown_ms: String,
+}
+
+impl Told {
+    pub(crate) fn of(point: &Gathered<'_, Trial>) -> Told {
+        let rate = |of: fn(&Trial) -> &Option<Op>| {
+            with_interval(point.estimate(|trial| Some(of(trial).as_ref()?.per_second)))
+        };
+        let bound = |which: usize| point.median(|trial| Some(trial.recall?[which]));
+        let middle = |of: fn(&Trial) -> f64| point.median(|trial| Some(of(trial))).unwrap_or(0.0);
+        Told {
+            rates: [rate(|trial| &trial.search), rate(|trial| &trial.insert), rate(|trial| &trial.remove)],
+            recall: bound(0)
+                .zip(bound(1))
+                .map_or("–".into(), |(least, most)| format!("{least:.4}-{most:.4}")),
+            ghosts: point.all.iter().map(|trial| trial.ghosts as f64).sum(),
+            garbage: [
+                grouped(middle(|trial| trial.garbage.peak_bytes as f64) / 1e3),
+                grouped(middle(|trial| trial.garbage.end_bytes as f64) / 1e3),
+            ],
+            teardown_ms: format!("{:.1}", middle(|trial| trial.teardown_ms)),
+        }
     }
 }
 

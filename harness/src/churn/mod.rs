@@ -16,8 +16,8 @@ pub(crate) mod trial;
 pub mod workload;
 
 pub use args::ChurnArgs;
-pub(crate) use document::read;
 pub use document::{Config, Dataset, Document, Freshness, Garbage, SCHEMA_VERSION, Site, Trial, parse};
+pub(crate) use document::{Told, read};
 pub(crate) use history::Clock;
 
 use std::io::Write;
@@ -81,7 +81,7 @@ fn measure(
     let plan = args.plan(&machine, &dataset)?;
     let base = CodedBase::of(&dataset);
     let pin = &args.place.pin;
-    let (started, canary) = (record::now_rfc3339(), Canary::new(pin.plan(&machine, 1)[0]));
+    let (started, canary) = (record::now_rfc3339(), Canary::new(pin.first_cpu(&machine)));
     let mut trials = Vec::new();
     let mut wanted = Vec::new();
     for planned in &plan.workloads {

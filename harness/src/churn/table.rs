@@ -4,9 +4,8 @@ use std::io::{self, Write};
 
 use comfy_table::{Cell, Table};
 
-use super::document::{Document, Freshness, Site, Trial};
-use crate::blocks::{Gathered, legend, with_interval};
-use crate::record::Op;
+use super::document::{Document, Freshness, Site, Told, Trial};
+use crate::blocks::{Gathered, legend};
 use crate::report::{grouped, plain};
 
 const HEADER: [&str; 12] = [
@@ -95,32 +94,26 @@ fn print_sites(trial: &Trial, sites: &[Site], out: &mut dyn Write) -> io::Result
 
 fn cells(point: &Gathered<'_, Trial>) -> Vec<Cell> {
     let first = point.all[0];
-    let rate = |of: fn(&Trial) -> &Option<Op>| {
-        with_interval(point.estimate(|trial| Some(of(trial).as_ref()?.per_second)))
-    };
-    let bound = |which: usize| point.median(|trial| Some(trial.recall?[which]));
+    let Told { rates: [searches, inserts, _], recall, ghosts, garbage: [peak, end], teardown_ms } =
+        Told::of(point);
     let classes = |young: bool| {
         let fresh = |class: &&Freshness| class.age.ends_with("us") || class.age == "< 1 ms";
         let all = point.counted.iter().flat_map(|trial| &trial.freshness);
         share(all.filter(move |class| fresh(class) == young))
     };
-    let kilobytes =
-        |of: fn(&Trial) -> usize| grouped(point.median(|trial| Some(of(trial) as f64)).unwrap_or(0.0) / 1e3);
-    let teardown = point.median(|trial| Some(trial.teardown_ms)).unwrap_or(0.0);
     let oversubscribed = if first.oversubscribed { "*" } else { "" };
     vec![
         Cell::new(&first.strategy),
         Cell::new(first.threads),
-        Cell::new(rate(|trial| &trial.search)),
-        Cell::new(rate(|trial| &trial.insert)),
-        Cell::new(bound(0).zip(bound(1)).map_or("–".into(), |(least, most)| format!("{least:.4}-{most:.4}"))),
+        Cell::new(searches),
+        Cell::new(inserts),
+        Cell::new(recall),
         Cell::new(classes(true)),
         Cell::new(classes(false)),
-        // Of all trials: a disturbance excuses none.
-        Cell::new(point.all.iter().map(|trial| trial.ghosts as f64).sum::<f64>()),
-        Cell::new(kilobytes(|trial| trial.garbage.peak_bytes)),
-        Cell::new(kilobytes(|trial| trial.garbage.end_bytes)),
-        Cell::new(format!("{teardown:.1}")),
+        Cell::new(ghosts),
+        Cell::new(peak),
+        Cell::new(end),
+        Cell::new(teardown_ms),
         Cell::new(format!("{oversubscribed}{}", point.flags())),
     ]
 }

@@ -87,7 +87,7 @@ fn measure(
     // All of them first: what cannot be read is told before the time is spent.
     let datasets: Vec<_> =
         args.distinct_sets().into_iter().map(|set| args.data(set, cache, stop)).collect::<Result<_>>()?;
-    let (started, canary) = (record::now_rfc3339(), Canary::new(args.place.pin.plan(&machine, 1)[0]));
+    let (started, canary) = (record::now_rfc3339(), Canary::new(args.place.pin.first_cpu(&machine)));
     let bench = Bench { args, machine: &machine, canary: &canary, stop };
     for dataset in &datasets {
         let (mut samples, mut contests) = (Vec::new(), Vec::new());
@@ -153,9 +153,10 @@ fn climb(
     let Bench { args, machine, canary, stop } = *bench;
     let learnt = sample(dataset);
     for block in 0..args.blocks {
-        let all: Vec<(usize, usize)> =
+        let mut all: Vec<(usize, usize)> =
             (0..rungs.len()).flat_map(|rung| threads.iter().map(move |threads| (rung, *threads))).collect();
-        for (place, threads) in blocks::shuffled(args.seed, block, all) {
+        blocks::shuffle(args.seed, block, &mut all);
+        for (place, threads) in all {
             let rung = rungs[place];
             let what =
                 format!("{}: block {}/{}, {} x{threads}", dataset.name(), block + 1, args.blocks, rung.name);
@@ -209,7 +210,9 @@ fn contend(
     spinner.finish_and_clear();
     let Some(ground) = ground else { return Ok(Outcome::Interrupted) };
     for block in 0..args.blocks {
-        for (kind, threads) in blocks::shuffled(args.seed, block, args.ways(machine)) {
+        let mut ways = args.ways(machine);
+        blocks::shuffle(args.seed, block, &mut ways);
+        for (kind, threads) in ways {
             let what =
                 format!("{}: block {}/{}, {kind:?} x{threads}", dataset.name(), block + 1, args.blocks);
             let spinner = progress::spinner(what, args.output.quiet);

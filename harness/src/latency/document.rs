@@ -12,6 +12,7 @@ use crate::churn::Dataset;
 use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
 use crate::output;
 use crate::record::{Conditions, Latency};
+use crate::report::micros;
 
 /// The version of the form of [`Document`].
 pub const SCHEMA_VERSION: u32 = 2;
@@ -237,6 +238,38 @@ impl Spread {
     /// It is no histogram.
     pub(crate) fn times(&self) -> Result<Histogram<u64>> {
         timing::histogram(&self.histogram)
+    }
+}
+
+/// A kind of operation: its name, and where its times are.
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) open: fn(&Point) -> Option<&Timed>,
+    pub(crate) closed: fn(&Closed) -> Option<&Spread>,
+}
+
+/// All of them.
+pub(crate) const KINDS: [Kind; 2] = [
+    Kind { name: "search", open: |point| point.search.as_ref(), closed: |closed| closed.search.as_ref() },
+    Kind { name: "insert", open: |point| point.insert.as_ref(), closed: |closed| closed.insert.as_ref() },
+];
+
+impl Kind {
+    /// Whether there was any of it.
+    pub(crate) fn is_of<'a>(&self, points: impl IntoIterator<Item = &'a Point>) -> bool {
+        points.into_iter().any(|point| (self.open)(point).is_some())
+    }
+
+    /// A quantile of the service time, for people: the median of the windows that count.
+    pub(crate) fn service(&self, windows: &Gathered<'_, Point>, of: fn(&Latency) -> f64) -> String {
+        let median = windows.median(|window| Some(of(&(self.open)(window)?.service.us)));
+        median.map_or("–".into(), micros)
+    }
+
+    /// The same of the response time, where the rate was kept up with.
+    pub(crate) fn response(&self, windows: &Gathered<'_, Point>, of: fn(&Latency) -> f64) -> String {
+        let median = windows.median(|window| Some(of(&(self.open)(window)?.response.us)));
+        median.filter(|_| !Point::saturated_mostly(windows)).map_or("–".into(), micros)
     }
 }
 

@@ -20,8 +20,8 @@ mod worker;
 
 pub use args::LatencyArgs;
 pub use arrivals::Arrivals;
-pub(crate) use document::read;
 pub use document::{Closed, Config, Document, Point, RateSearch, SCHEMA_VERSION, Spread, Step, Timed, parse};
+pub(crate) use document::{KINDS, Kind, read};
 
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -87,7 +87,7 @@ fn measure(
     progress::watched("exact neighbours", args.output.quiet, stop, |watch| {
         dataset.ensure_truth(args.graph.k, TruthCache::of_user().as_ref(), watch)
     })?;
-    let canary = Canary::new(args.place.pin.plan(&machine, 1)[0]);
+    let canary = Canary::new(args.place.pin.first_cpu(&machine));
     let bench = Bench { args, plan: &plan, dataset: &dataset, canary, stop };
     let mut document = Document {
         schema_version: SCHEMA_VERSION,
@@ -117,8 +117,15 @@ struct Bench<'a> {
 struct Wanted {
     strategy: &'static dyn Strategy,
     threads: usize,
-    /// `None`: the highest that meets the bound.
-    rate: Option<f64>,
+    asked: Asked,
+}
+
+#[derive(Clone, Copy)]
+enum Asked {
+    /// What operations take at so many per second.
+    At(f64),
+    /// The highest rate at which p99 is within so many microseconds.
+    Within(f64),
 }
 
 /// `None` and `Break` from any of these mean that the user wants to stop.
@@ -126,21 +133,21 @@ impl Bench<'_> {
     /// Every strategy at every thread count, in each block.
     fn all(&self, machine: &Machine, document: &mut Document) -> Result<Outcome> {
         let Bench { args, plan, .. } = *self;
-        let rates = || args.rate.iter().map(|rate| Some(*rate)).chain(args.p99.map(|_| None));
+        let asked = || args.rate.iter().copied().map(Asked::At).chain(args.p99.map(Asked::Within));
         let mut wanted = Vec::new();
         for &strategy in &plan.strategies {
             for &threads in &plan.threads {
-                wanted.extend(rates().map(|rate| Wanted { strategy, threads, rate }));
+                wanted.extend(asked().map(|asked| Wanted { strategy, threads, asked }));
             }
         }
         let outcome = Blocks::new(args.blocks, args.seed).all(
             &wanted,
-            |&Wanted { strategy, threads, rate }, turn| {
+            |&Wanted { strategy, threads, asked }, turn| {
                 let cpus = args.place.pin.plan(machine, threads);
                 let oversubscribed = args.place.pin.oversubscribes(machine, threads);
                 let mut subject =
                     Subject { bench: self, strategy, cpus, oversubscribed, turn, standing: None };
-                subject.measure(rate, document)
+                subject.measure(asked, document)
             },
         )?;
         let place = |strategy: &str, threads: usize| {
@@ -233,23 +240,25 @@ struct Worth {
 /// As above.
 impl Subject<'_> {
     /// True if the machine disturbed it, and it is worth another try.
-    fn measure(&mut self, rate: Option<f64>, document: &mut Document) -> Result<Option<bool>> {
-        if let Some(rate) = rate {
-            let Some((point, disturbed)) = self.point(rate)? else { return Ok(None) };
-            document.points.push(point);
-            return Ok(Some(disturbed));
+    fn measure(&mut self, asked: Asked, document: &mut Document) -> Result<Option<bool>> {
+        match asked {
+            Asked::At(rate) => {
+                let Some((point, disturbed)) = self.point(rate)? else { return Ok(None) };
+                document.points.push(point);
+                Ok(Some(disturbed))
+            }
+            Asked::Within(p99) => {
+                let Some(search) = self.search(p99)? else { return Ok(None) };
+                let rate = search.rate;
+                document.searches.push(search);
+                if let Some(rate) = rate {
+                    let Some((point, _)) = self.point(rate)? else { return Ok(None) };
+                    document.points.push(point);
+                }
+                // A search has many windows: one more would be disturbed as often.
+                Ok(Some(false))
+            }
         }
-        let Some(search) = self.search(self.bench.args.p99.unwrap_or(f64::INFINITY))? else {
-            return Ok(None);
-        };
-        let rate = search.rate;
-        document.searches.push(search);
-        if let Some(rate) = rate {
-            let Some((point, _)) = self.point(rate)? else { return Ok(None) };
-            document.points.push(point);
-        }
-        // A search has many windows: one more would be disturbed as often.
-        Ok(Some(false))
     }
 
     fn name(&self) -> String {

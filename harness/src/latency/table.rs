@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use comfy_table::{Cell, Table};
 
-use super::document::{Closed, Document, Point, Spread, Timed};
+use super::document::{Document, KINDS, Kind, Point};
 use crate::blocks::{Gathered, legend, with_interval};
 use crate::record::Latency;
 use crate::report::{grouped, micros, plain};
@@ -93,10 +93,10 @@ fn points(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     let mut table: Table = plain(&header, false);
     let gathered = document.gathered();
     for point in &gathered {
-        for kind in KINDS.into_iter().filter(|kind| point.all.iter().any(|one| (kind.open)(one).is_some())) {
-            let mut row = cells(point, &kind);
+        for kind in KINDS.iter().filter(|kind| kind.is_of(point.all.iter().copied())) {
+            let mut row = cells(point, kind);
             if closed {
-                row.extend(closed_cells(point, &kind));
+                row.extend(closed_cells(point, kind));
             }
             table.add_row(row);
         }
@@ -129,25 +129,10 @@ fn points(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// A kind of operation.
-struct Kind {
-    name: &'static str,
-    open: fn(&Point) -> Option<&Timed>,
-    closed: fn(&Closed) -> Option<&Spread>,
-}
-
-const KINDS: [Kind; 2] = [
-    Kind { name: "search", open: |point| point.search.as_ref(), closed: |closed| closed.search.as_ref() },
-    Kind { name: "insert", open: |point| point.insert.as_ref(), closed: |closed| closed.insert.as_ref() },
-];
-
 fn cells(point: &Gathered<'_, Point>, kind: &Kind) -> Vec<Cell> {
     let first = point.all[0];
-    let time = |of: &dyn Fn(&Point) -> Option<f64>| Cell::new(point.median(of).map_or("–".into(), micros));
-    let service = |of: fn(&Latency) -> f64| time(&|one| Some(of(&(kind.open)(one)?.service.us)));
-    let saturated = Point::saturated_mostly(point);
-    let response =
-        |of: fn(&Latency) -> f64| time(&|one| (!saturated).then_some(of(&(kind.open)(one)?.response.us)));
+    let service = |of| Cell::new(kind.service(point, of));
+    let response = |of| Cell::new(kind.response(point, of));
     let recall = point.median(|one| Some(one.recall_at_k)).unwrap_or(0.0);
     vec![
         Cell::new(&first.strategy),
@@ -162,7 +147,7 @@ fn cells(point: &Gathered<'_, Point>, kind: &Kind) -> Vec<Cell> {
         response(|us| us.p999),
         response(|us| us.max),
         Cell::new(format!("{recall:.4}")),
-        Cell::new(flags(first.oversubscribed, saturated, &point.flags())),
+        Cell::new(flags(first.oversubscribed, Point::saturated_mostly(point), &point.flags())),
     ]
 }
 

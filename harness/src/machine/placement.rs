@@ -85,7 +85,12 @@ impl Placement {
         (0..threads).map(|thread| order.get(thread % order.len().max(1)).copied()).collect()
     }
 
-    /// The same with what is known of each CPU; `None` where threads stay free.
+    /// The CPU of the first thread, where threads are pinned.
+    pub fn first_cpu(&self, machine: &Machine) -> Option<usize> {
+        self.plan(machine, 1).first().copied().flatten()
+    }
+
+    /// The plan with what is known of each CPU; `None` where threads stay free.
     pub fn seats(&self, machine: &Machine, threads: usize) -> Option<Vec<Seat>> {
         let seat = |(thread, cpu): (usize, Option<usize>)| {
             let cpu = cpu?;

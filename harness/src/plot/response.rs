@@ -8,7 +8,7 @@ use super::Figure;
 use super::axis::Axis;
 use super::panel::{Line, Mark, Panel, Stroke};
 use super::style::{HEADING, canvas, heading, strategy_colour};
-use crate::latency::{Document, Point, Spread, Timed};
+use crate::latency::{Document, KINDS, Kind, Point, Spread, Timed};
 use crate::report::grouped;
 
 const PANEL: (u32, u32) = (900, 620);
@@ -16,25 +16,20 @@ const MOST_COLUMNS: usize = 2;
 /// Places of a line for each tenfold share.
 const PLACES: i32 = 16;
 
-type Kind = (&'static str, fn(&Point) -> Option<&Timed>);
-
-const KINDS: [Kind; 2] =
-    [("search", |point| point.search.as_ref()), ("insert", |point| point.insert.as_ref())];
-
 /// One for each kind of operation that there was. Where the rate was searched for, each strategy has its own.
 pub(crate) fn figures(document: &Document) -> Result<Vec<Figure>> {
-    let kinds = KINDS.iter().filter(|kind| document.points.iter().any(|point| (kind.1)(point).is_some()));
+    let kinds = KINDS.iter().filter(|kind| kind.is_of(&document.points));
     kinds.map(|kind| figure(document, kind)).collect()
 }
 
 /// Threads, and the rate if all strategies had the same.
 type Place = (usize, Option<f64>);
 
-fn figure(document: &Document, (name, of): &Kind) -> Result<Figure> {
+fn figure(document: &Document, &Kind { name, open, .. }: &Kind) -> Result<Figure> {
     let mut places: Vec<(Place, Vec<Line>)> = Vec::new();
     for point in document.gathered() {
         let typical = point.typical();
-        let Some(timed) = of(typical) else { continue };
+        let Some(timed) = open(typical) else { continue };
         let rate = (!document.config.rates.is_empty()).then_some(typical.rate);
         let place = (typical.threads, rate);
         let lines = lines(typical, timed)?;

@@ -2,6 +2,7 @@
 
 use super::sample::sample;
 use super::{SweepArgs, Workload};
+use crate::blocks;
 use crate::data::Dataset;
 use crate::machine::{Machine, MemoryInForce, Placement, Seat};
 use crate::record::{self, Isolation, Key, RecordError};
@@ -10,9 +11,6 @@ use hnsw_core::error::MAX_EF;
 use hnsw_core::graph::MAX_M;
 use hnsw_core::hnsw::IndexConfig;
 use hnsw_erased::{ALL, CODECS, CodecInfo, Strategy, by_name};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -243,12 +241,12 @@ impl Plan {
     /// Brings things into the order that they have in this block. It is the same for as many things, so all sessions of a block
     /// measure in one order, and ratios between them are of trials that had the same before them.
     pub fn shuffle<T>(&self, block: usize, things: &mut [T]) {
-        things.shuffle(&mut StdRng::seed_from_u64(self.seed ^ (block as u64) << 32));
+        blocks::shuffle(self.seed, block, things);
     }
 
     /// The CPU of the first worker, where workers are pinned.
     pub fn first_cpu(&self, machine: &Machine) -> Option<usize> {
-        self.placement.plan(machine, 1).first().copied().flatten()
+        self.placement.first_cpu(machine)
     }
 
     /// The rows of one session.

@@ -126,7 +126,7 @@ fn operations_at_a_given_rate_have_a_section_with_all_of_their_times() {
     let text = page_with(&sample(), files(&file)).unwrap();
     let section = text.split_once("<section id=\"offered\">").expect("a section").1;
     let section = section.split_once("</section>").expect("its end").0;
-    for part in ["figure-response-search", "figure-response-insert", "poisson arrivals", "<h3>inserts</h3>"] {
+    for part in ["figure-response-search", "figure-response-insert", "poisson arrivals", "<h3>insert</h3>"] {
         assert!(section.contains(part), "{part}");
     }
     assert!(!page(&sample()).contains("<section id=\"offered\">"));

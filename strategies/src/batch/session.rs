@@ -9,7 +9,7 @@ use core::convert::Infallible;
 use hnsw_core::graph::{
     At, Edit, Entry, Level, Link, LinkBuf, NodeId, NodeState, Stage, Stamp, Verdict, View,
 };
-use hnsw_core::sync::{AtomicU32, Ordering, Tally, tally};
+use hnsw_core::sync::{AtomicU32, Cost, Ordering, charge};
 
 /// A session: for reading with `B = ()`, for changing with `B =` [`Thawed`].
 pub struct Session<'g, B> {
@@ -93,7 +93,7 @@ impl<B> View for Session<'_, B> {
         let row = &slots.row(place)[..cap];
         if let Some(frozen) = phase.frozen() {
             copy_list(row, buf);
-            tally(Tally::BytesCopied, size_of_val(&buf[..]));
+            charge(Cost::BytesCopied, size_of_val(&buf[..]));
             if phase.still(frozen) || hnsw_core::planted!("batch-read-unchecked") {
                 return buf;
             }
@@ -101,7 +101,7 @@ impl<B> View for Session<'_, B> {
             retries.fetch_add(1, Ordering::Relaxed);
         }
         self.graph.copy_locked(place, row, buf);
-        tally(Tally::BytesCopied, size_of_val(&buf[..]));
+        charge(Cost::BytesCopied, size_of_val(&buf[..]));
         buf
     }
 

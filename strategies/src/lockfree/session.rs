@@ -11,7 +11,7 @@ use hnsw_core::graph::{
 };
 use hnsw_core::planted;
 use hnsw_core::sync::epoch::{self, Guard};
-use hnsw_core::sync::{AtomicU32, Ordering, Tally, spin_loop, tally, thread};
+use hnsw_core::sync::{AtomicU32, Cost, Ordering, charge, spin_loop, thread};
 
 thread_local! {
     /// The buffer of this thread's last write session.
@@ -137,7 +137,7 @@ impl<'g> Write<'g> {
         if self.buffer.is_empty() {
             return Handle::EMPTY;
         }
-        tally(Tally::BytesCopied, size_of_val(&self.buffer[..]));
+        charge(Cost::BytesCopied, size_of_val(&self.buffer[..]));
         let slab = &self.read.graph.slab;
         let class = slab.blocks.class_for(self.buffer.len());
         let block = if self.spare != Handle::EMPTY && self.spare.class() == class {

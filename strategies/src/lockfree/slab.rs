@@ -292,7 +292,7 @@ impl Slab {
         let (slab, moment) = (Arc::clone(slab), Moment::now());
         // No allocation: the closure is two words.
         pin.defer(move || {
-            moment.tally_lag();
+            moment.charge_lag();
             slab.recycle(records, shard);
         });
         pin.flush();

@@ -11,7 +11,7 @@
 use super::lists::List;
 use super::{ListId, Shared};
 use hnsw_core::graph::{At, Entry, Level, Link, LinkBuf, NodeId, NodeState, Stage, View};
-use hnsw_core::sync::{Ordering, Tally, epoch, tally};
+use hnsw_core::sync::{Cost, Ordering, charge, epoch};
 
 /// A session that reads the newest versions. Opening one costs nothing, and holding one keeps nothing alive.
 pub struct Read<'g> {
@@ -26,6 +26,7 @@ impl Shared {
         while !self.read_once(id, list, buf) {
             self.counters.read_retried(buf);
         }
+        charge(Cost::BytesCopied, size_of_val(&buf[..]));
     }
 
     /// False if a commit changed the list between two steps of this.
@@ -102,7 +103,6 @@ impl View for Read<'_> {
     #[inline]
     fn links<'s>(&'s self, at: At, buf: &'s mut LinkBuf) -> &'s [Link] {
         self.shared.read_newest(self.shared.id(at), buf);
-        tally(Tally::BytesCopied, size_of_val(&buf[..]));
         buf
     }
 

@@ -25,7 +25,7 @@ use super::registry::Ticket;
 use super::{ListId, Root, Shared};
 use hnsw_core::graph::{At, Entry, Level, Link, LinkBuf, NodeId, NodeState, Stage, View};
 use hnsw_core::planted;
-use hnsw_core::sync::{Arc, epoch};
+use hnsw_core::sync::{Arc, Cost, charge, epoch};
 
 /// All of the graph as of one commit (contract P7). Cheap to clone; may outlive the graph.
 #[derive(Clone)]
@@ -142,6 +142,7 @@ impl View for Snapshot {
     #[inline]
     fn links<'s>(&'s self, at: At, buf: &'s mut LinkBuf) -> &'s [Link] {
         self.read(self.0.shared.id(at), buf);
+        charge(Cost::BytesCopied, size_of_val(&buf[..]));
         buf
     }
 

@@ -158,7 +158,7 @@ impl Vacuum {
         let retired = Arc::clone(&self.retired);
         let moment = Moment::now();
         let destroy = move || {
-            moment.tally_lag();
+            moment.charge_lag();
             // SAFETY: the epoch calls this when every walk is over that was under way when it was handed over. The records
             // were out of their chains then, so later walks cannot meet them.
             unsafe { limbo.destroy() };

@@ -12,7 +12,7 @@ use hnsw_core::graph::{
     At, Edit, Entry, Level, Link, LinkBuf, NodeId, NodeState, Stage, Stamp, Verdict, View,
 };
 use hnsw_core::sync::epoch::Owned;
-use hnsw_core::sync::{MutexGuard, Tally, tally};
+use hnsw_core::sync::{Cost, MutexGuard, charge};
 
 /// Another commit changed a list, or the entry point, that this edit had seen and was about to change. Nothing of the edit
 /// has happened.
@@ -92,7 +92,7 @@ impl WriteSet {
     /// Adds a list whose version `before` had these links, without any change yet.
     fn add(&mut self, id: ListId, before: Word, is_of_new: bool, links: &[Link]) -> usize {
         let undo = (before.stamp() > 0).then(|| {
-            tally(Tally::BytesCopied, size_of_val(links));
+            charge(Cost::BytesCopied, size_of_val(links));
             Version::new(id.number, before, links)
         });
         self.lists.push(ListWrite { id, before, is_of_new, undo, links: None, mark: before.mark() });

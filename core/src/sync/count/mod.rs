@@ -9,7 +9,7 @@ pub use self::lock::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuar
 pub use super::hooked::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 pub use super::std::{Arc, Published, cell, compiler_fence, parallel, spin_loop, thread};
 
-use super::counted::{SiteCount, Tally};
+use super::counted::{Cost, SiteCount};
 use super::hooked::Access;
 use super::scan::{Site, workspace};
 use ::std::collections::{BTreeMap, HashMap};
@@ -34,7 +34,7 @@ enum Kind {
     Lock,
     ReadLock,
     WriteLock,
-    Tally(Tally),
+    Cost(Cost),
 }
 
 impl Kind {
@@ -45,7 +45,7 @@ impl Kind {
             Kind::Lock => "lock",
             Kind::ReadLock => "read lock",
             Kind::WriteLock => "write lock",
-            Kind::Tally(what) => what.name(),
+            Kind::Cost(what) => what.name(),
         }
     }
 }
@@ -94,11 +94,11 @@ pub(super) fn lost(access: Access) {
     note(Location::caller(), Kind::Atomic(access), |count| count.lost += 1);
 }
 
-/// See [`super::tally`]. What is nothing is not counted.
+/// See [`super::charge`]. What is nothing is not counted.
 #[track_caller]
-pub(super) fn tally(what: Tally, amount: usize) {
-    if amount > 0 || what == Tally::EpochLag {
-        note(Location::caller(), Kind::Tally(what), |count| {
+pub(super) fn charge(what: Cost, amount: usize) {
+    if amount > 0 || what == Cost::EpochLag {
+        note(Location::caller(), Kind::Cost(what), |count| {
             count.count += 1;
             count.amount += amount as u64;
         });

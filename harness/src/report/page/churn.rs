@@ -3,11 +3,9 @@
 use maud::{Markup, PreEscaped, html};
 
 use super::{inline, named};
-use crate::blocks::{Gathered, legend, with_interval};
-use crate::churn::{Document, Site, Trial};
+use crate::blocks::{Gathered, legend};
+use crate::churn::{Document, Site, Told, Trial};
 use crate::plot::{Figure, file_name};
-use crate::record::Op;
-use crate::report::grouped;
 
 /// Sites of one trial that are shown: the most frequent ones.
 const MOST_SITES: usize = 12;
@@ -46,27 +44,21 @@ pub(super) fn section(document: &Document, drawn: &[Figure]) -> Markup {
 
 fn row(point: &Gathered<'_, Trial>) -> Markup {
     let first = point.all[0];
-    let rate = |of: fn(&Trial) -> &Option<Op>| {
-        with_interval(point.estimate(|trial| Some(of(trial).as_ref()?.per_second)))
-    };
-    let bound = |which: usize| point.median(|trial| Some(trial.recall?[which]));
-    let recall = bound(0).zip(bound(1)).map_or("–".into(), |(least, most)| format!("{least:.4}-{most:.4}"));
+    let Told { rates: [searches, inserts, removals], recall, ghosts, garbage: [peak, end], teardown_ms } =
+        Told::of(point);
     let ages = || point.counted.iter().flat_map(|trial| &trial.freshness);
     // No sum of counts is too large as a float, not even in a damaged document.
     let due: f64 = ages().map(|age| age.due as f64).sum();
     let found: f64 = ages().map(|age| age.found as f64).sum();
     let found = if due == 0.0 { "–".into() } else { format!("{:.2} %", 100.0 * found / due) };
-    let ghosts: f64 = point.all.iter().map(|trial| trial.ghosts as f64).sum();
-    let kilobytes =
-        |of: fn(&Trial) -> usize| grouped(point.median(|trial| Some(of(trial) as f64)).unwrap_or(0.0) / 1e3);
     let reasons = point.all.iter().flat_map(|trial| &trial.tainted).map(String::as_str).collect::<Vec<_>>();
     html! { tr {
         td { (named(&first.strategy)) } td { (first.threads) }
-        td { (rate(|trial| &trial.search)) } td { (rate(|trial| &trial.insert)) } td { (rate(|trial| &trial.remove)) }
+        td { (searches) } td { (inserts) } td { (removals) }
         td { (recall) } td { (found) }
         td.bad[ghosts > 0.0] { (ghosts) }
-        td { (kilobytes(|trial| trial.garbage.peak_bytes)) } td { (kilobytes(|trial| trial.garbage.end_bytes)) }
-        td { (format!("{:.1}", point.median(|trial| Some(trial.teardown_ms)).unwrap_or(0.0))) }
+        td { (peak) } td { (end) }
+        td { (teardown_ms) }
         td title=(reasons.join("; ")) { @if first.oversubscribed { "*" } (point.flags()) }
     } }
 }

@@ -4,9 +4,8 @@ use maud::{Markup, PreEscaped, html};
 
 use super::{inline, named};
 use crate::blocks::{Gathered, legend, with_interval};
-use crate::latency::{Document, Point, RateSearch, Timed};
+use crate::latency::{Document, KINDS, Kind, Point, RateSearch};
 use crate::plot::Figure;
-use crate::record;
 use crate::report::{grouped, micros};
 
 pub(super) fn section(document: &Document, drawn: &[Figure]) -> Markup {
@@ -22,38 +21,29 @@ pub(super) fn section(document: &Document, drawn: &[Figure]) -> Markup {
         }
         @if let Some(bound) = config.p99_us { (found(&searches, bound)) }
         @for figure in drawn { figure id={"figure-" (figure.name)} { div.scroll tabindex="0" { (PreEscaped(inline(&figure.svg))) } } }
-        @for (kind, of) in KINDS { @if document.points.iter().any(|point| of(point).is_some()) {
-            h3 { (kind) }
+        @for kind in KINDS.iter().filter(|kind| kind.is_of(&document.points)) {
+            h3 { (kind.name) }
             div.scroll tabindex="0" { table {
                 thead { tr {
                     th { "strategy" } th { "threads" } th { "rate/s" } th { "begun/s" } th { "service p50 µs" } th { "p99" }
                     th { "response p50" } th { "p99" } th { "p99.9" } th { "max" } th { "recall@" (config.k) } th { "flags" }
                 } }
-                tbody { @for point in &points { @if point.all.iter().any(|one| of(one).is_some()) { (row(point, of)) } } }
+                tbody { @for point in points.iter().filter(|point| kind.is_of(point.all.iter().copied())) { (row(point, kind)) } }
             } }
-        } }
+        }
     }
 }
 
-type Of = fn(&Point) -> Option<&Timed>;
-
-const KINDS: [(&str, Of); 2] =
-    [("searches", |point| point.search.as_ref()), ("inserts", |point| point.insert.as_ref())];
-
-fn row(point: &Gathered<'_, Point>, of: Of) -> Markup {
+fn row(point: &Gathered<'_, Point>, kind: &Kind) -> Markup {
     let first = point.all[0];
     let saturated = Point::saturated_mostly(point);
-    let time =
-        |which: &dyn Fn(&Timed) -> f64| point.median(|one| Some(which(of(one)?))).map_or("–".into(), micros);
-    let response = |quantile: fn(&record::Latency) -> f64| match saturated {
-        true => "–".to_owned(),
-        false => time(&|timed| quantile(&timed.response.us)),
-    };
+    let service = |of| kind.service(point, of);
+    let response = |of| kind.response(point, of);
     let reasons = point.all.iter().flat_map(|one| &one.tainted).map(String::as_str).collect::<Vec<_>>();
     html! { tr {
         td { (named(&first.strategy)) } td { (first.threads) } td { (grouped(first.rate)) }
         td { (grouped(point.median(|one| Some(one.achieved_per_second)).unwrap_or(0.0))) }
-        td { (time(&|timed| timed.service.us.p50)) } td { (time(&|timed| timed.service.us.p99)) }
+        td { (service(|us| us.p50)) } td { (service(|us| us.p99)) }
         td { (response(|us| us.p50)) } td { (response(|us| us.p99)) } td { (response(|us| us.p999)) } td { (response(|us| us.max)) }
         td { (format!("{:.4}", point.median(|one| Some(one.recall_at_k)).unwrap_or(0.0))) }
         td title=(reasons.join("; ")) { @if first.oversubscribed { "*" } (point.flags()) @if saturated { " saturated" } }
