@@ -15,6 +15,7 @@ use clap::Args;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
 
 use crate::machine::canary::{self, Canary};
 use crate::machine::{Disturbance, Noise};
@@ -24,7 +25,7 @@ use crate::stats::{self, CONFIDENCE, Estimate, median};
 use crate::sweep::{Outcome, Patience};
 
 /// How often everything is measured.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct BlockArgs {
     /// How often every point is measured, each time in another order; the table shows medians
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
@@ -43,7 +44,7 @@ impl BlockArgs {
 }
 
 /// When a trial took place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Turn {
     /// Trials that ended before it.
     pub(crate) number: usize,

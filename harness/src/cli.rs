@@ -23,7 +23,7 @@ use crate::report::{self, ReportArgs};
 use crate::runbook::{self, RunbookArgs};
 use crate::sweep::{self, Outcome, SweepArgs, TaxArgs};
 use crate::verify::{self, VerifyArgs};
-use crate::{output, progress};
+use crate::{apart, output, progress};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -74,7 +74,7 @@ enum Command {
     Capacity(CapacityArgs),
     Limit(LimitArgs),
     Doctor(DoctorArgs),
-    /// Measure one session of a sweep, which starts this itself and says on standard input what to measure
+    /// Do one task of a measurement, which starts this itself and says on standard input what to do
     #[command(hide = true)]
     Session,
 }
@@ -211,7 +211,7 @@ fn run(command: &Command) -> Result<ExitCode> {
             .map(|()| done),
         Command::Session => {
             watch_signals()?;
-            sweep::serve(&STOP).map(|()| done)
+            apart::serve(&STOP).map(|()| done)
         }
     }
 }

@@ -13,6 +13,7 @@
 //! - [`latency`]: how long operations take that come at a given rate, and which rate can be served.
 //! - [`limit`]: how fast memory can be read, which no search can beat.
 //! - [`alloc`]: bytes allocated, bytes resident.
+//! - `apart`, `blocks`: trials in processes of their own, and in blocks.
 //! - [`record`]: the result document: what a sweep writes and everything else reads.
 //! - [`stats`]: medians, intervals, paired ratios and tests over blocks.
 //! - [`fit`]: laws of scaling, fitted to rates over thread counts.
@@ -22,6 +23,7 @@
 #![deny(missing_docs)]
 
 pub mod alloc;
+mod apart;
 mod blocks;
 mod builtin;
 pub mod capacity;

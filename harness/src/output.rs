@@ -63,6 +63,12 @@ fn unwritable(path: &Path) -> String {
     format!("{}: cannot be written", path.display())
 }
 
+/// What ended a measurement before its time, with what became of that which was measured before.
+pub(crate) fn cut_short(error: &anyhow::Error, path: Option<&Path>) -> anyhow::Error {
+    let place = path.map_or("above".into(), |path| format!("in {}", path.display()));
+    anyhow!("{error:#}; what was measured before it is {place}")
+}
+
 /// The bytes of a document that `hnsw-lab COMMAND` wrote.
 ///
 /// # Errors

@@ -2,9 +2,11 @@
 
 use anyhow::{Result, ensure};
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
 use super::trial::{self, Subject};
 use super::workload::{Mix, Points, Reader, ReaderKind, Workload};
+use crate::apart::ApartArgs;
 use crate::blocks::BlockArgs;
 use crate::data::Dataset;
 use crate::flags::{DataArgs, GraphArgs, OutArgs};
@@ -17,7 +19,7 @@ use crate::sweep::{check_graph, check_seconds, check_threads, distinct, powers_o
 /// of its thread. Searches run in between, and their intervals are logged, so that each answer can be scored afterwards against what must, may and cannot
 /// have been there: recall has bounds, points that were removed before a search began are ghosts, and points that were just inserted are found or not, by
 /// their age.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
 #[command(
     after_help = "Examples:\n  hnsw-lab churn\n  hnsw-lab churn --workload hot-hub,entry-point-storm --strategies lockfree,mvcc --threads 2,8 --out churn.json\n  hnsw-lab churn --workload my.toml\n\n`hnsw-lab workload` lists the workloads that come with the program, and shows them."
 )]
@@ -53,6 +55,9 @@ pub struct ChurnArgs {
     /// How often.
     #[command(flatten)]
     pub blocks: BlockArgs,
+    /// Where.
+    #[command(flatten)]
+    pub apart: ApartArgs,
     /// Length of a window in seconds
     #[arg(long, value_name = "S", default_value_t = 1.0, allow_negative_numbers = true)]
     pub seconds: f64,
@@ -78,6 +83,7 @@ pub(super) struct Plan {
 }
 
 /// A workload on the data.
+#[derive(Clone)]
 pub(super) struct Planned {
     pub(super) name: String,
     pub(super) workload: Workload,

@@ -11,7 +11,7 @@ use crate::blocks::{Gathered, Repeated, with_interval};
 use crate::footprint::Footprint;
 use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
 use crate::output;
-use crate::record::{Conditions, Memory, Op};
+use crate::record::{Conditions, Isolation, Memory, Op};
 use crate::report::grouped;
 
 /// The version of the form of [`Document`].
@@ -78,6 +78,9 @@ pub struct Config {
     pub blocks: usize,
     /// How often a disturbed trial was tried again at most.
     pub retries: usize,
+    /// What measured the trials. Documents without it are of one process.
+    #[serde(default)]
+    pub isolation: Isolation,
     /// Searches that are scored.
     pub sample: usize,
     /// Seed of levels, operation mixes and the sample.

@@ -1,11 +1,19 @@
+use super::bench::{Of, judge, per_thousand, told};
+use super::trial::{Shape, Store};
 use super::*;
+use crate::blocks::Turn;
+use crate::data::CodedBase;
 use crate::flags::OutArgs;
+use crate::footprint::Footprint;
+use crate::record::Conditions;
 use clap::Parser;
 use hnsw_core::graph::check::Health;
 use hnsw_core::graph::{Graph, MemoryReport, NodeId, NodeState, View};
-use hnsw_core::hnsw::{Index, Scratch};
+use hnsw_core::hnsw::{Index, IndexConfig, Scratch};
+use hnsw_core::sync::SiteCount;
 use hnsw_core::vectors::F32;
 use hnsw_strategies::{Fine, LockFree, Mvcc, Slots};
+use std::time::Duration;
 
 use super::workload::{BUILT_IN, Workload};
 use crate::data::generate::{self, uniform};
@@ -71,16 +79,15 @@ fn worked(store: Box<dyn Store>, dataset: &data::Dataset, workload: &Workload) -
     let happened = trial::run(store.as_ref(), &shape, &AtomicBool::new(false)).unwrap();
     let judged = judge(&happened, &shape, &CodedBase::of(dataset), 300);
     let before = Footprint::default();
-    let of = Of {
-        strategy: "it",
-        workload: "its",
+    let task = Task {
+        name: "its".into(),
+        workload: workload.clone(),
         points,
+        strategy: "it".into(),
         threads: 2,
-        oversubscribed: false,
         turn: Turn { number: 0, block: 0, attempt: 0 },
-        before,
-        conditions: Conditions::default(),
     };
+    let of = Of { task: &task, oversubscribed: false, before, conditions: Conditions::default() };
     told(&of, store, happened, judged, Vec::new())
 }
 
@@ -279,6 +286,7 @@ fn the_command_prints_a_table_and_writes_a_document() {
             "2",
             "--retries",
             "0",
+            "--in-process",
         ])
     };
     let mut out = Vec::new();

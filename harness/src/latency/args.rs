@@ -3,8 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use serde::{Deserialize, Serialize};
 
 use super::Arrivals;
+use crate::apart::ApartArgs;
 use crate::blocks::BlockArgs;
 use crate::data::Dataset;
 use crate::flags::{DataArgs, GraphArgs, OutArgs};
@@ -20,7 +22,7 @@ pub(super) const MAX_RATE: f64 = 1e7;
 /// loop). One that is late starts at once. Its service time is counted from its actual start, its response time from the intended
 /// one: a stall is felt by all operations that should have begun meanwhile, as it is by users, who do not wait for each other
 /// before they ask.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
 #[command(after_help = "Examples:
   hnsw-lab latency --rate 1000,5000,20000 --closed
   hnsw-lab latency --rate 2000 --writes 0.1 --arrivals constant --strategies lockfree,fine --threads 2
@@ -76,6 +78,9 @@ pub struct LatencyArgs {
     /// How often.
     #[command(flatten)]
     pub blocks: BlockArgs,
+    /// Where.
+    #[command(flatten)]
+    pub apart: ApartArgs,
     /// Length of a window in seconds
     #[arg(long, value_name = "S", default_value_t = 1.0, allow_negative_numbers = true)]
     pub seconds: f64,

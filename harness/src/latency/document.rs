@@ -11,7 +11,7 @@ use crate::blocks::{Gathered, Repeated};
 use crate::churn::Dataset;
 use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
 use crate::output;
-use crate::record::{Conditions, Latency};
+use crate::record::{Conditions, Isolation, Latency};
 use crate::report::micros;
 
 /// The version of the form of [`Document`].
@@ -74,6 +74,9 @@ pub struct Config {
     pub blocks: usize,
     /// How often a disturbed window at a given rate was tried again at most.
     pub retries: usize,
+    /// What measured the trials. Documents without it are of one process.
+    #[serde(default)]
+    pub isolation: Isolation,
     /// Seed of levels, arrivals and operation mixes.
     pub seed: u64,
     /// How threads were placed.

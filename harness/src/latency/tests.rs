@@ -1,4 +1,5 @@
 use super::*;
+use crate::data::Dataset;
 use crate::flags::OutArgs;
 use clap::Parser;
 use document::Timed;
@@ -68,21 +69,23 @@ pub(crate) fn measured(args: &[&str]) -> Document {
         )
         .unwrap();
     let (plan, stop) = (args.plan(&machine, &dataset).unwrap(), AtomicBool::new(false));
-    let bench = Bench { args: &args, plan: &plan, dataset: &dataset, canary: Canary::new(None), stop: &stop };
     let nothing_asked = MemoryInForce { asked: None, policy: None, nodes: Vec::new(), effective: None };
-    let config = bench.config(&machine, nothing_asked);
+    let config = config(&args, &plan, &machine, nothing_asked);
     let mut document = Document {
         schema_version: SCHEMA_VERSION,
         started: record::now_rfc3339(),
         command: Vec::new(),
-        machine,
+        machine: machine.clone(),
         build: build_info(),
         dataset: described(&dataset),
         config,
         points: Vec::new(),
         searches: Vec::new(),
     };
-    assert_eq!(bench.all(&document.machine.clone(), &mut document).unwrap(), Outcome::Complete);
+    let bench = Bench::new(&args, &machine, dataset, Canary::new(None), &stop).unwrap();
+    let mut measure =
+        |task: &Task, push: &mut dyn FnMut(Found) -> bool| bench.task(task, &mut |found| Ok(push(found)));
+    assert_eq!(all(&args, &plan, &mut document, &mut measure).unwrap(), Outcome::Complete);
     document
 }
 
@@ -256,6 +259,7 @@ fn the_command_prints_a_table_and_writes_a_document() {
             "1",
             "--retries",
             "0",
+            "--in-process",
         ])
     };
     let mut out = Vec::new();
@@ -273,7 +277,7 @@ fn who_is_stopped_before_the_first_window_writes_nothing() {
     let path = folder.path().join("latency.json");
     let args = LatencyArgs {
         output: OutArgs { out: Some(path.clone()), quiet: true },
-        ..parse(&["--rate", "200", "--threads", "1"])
+        ..parse(&["--rate", "200", "--threads", "1", "--in-process"])
     };
     let mut out = Vec::new();
     assert_eq!(run(&args, &AtomicBool::new(true), &mut out).unwrap(), Outcome::Interrupted);

@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::steps::Runbook;
 use super::tags;
+use crate::blocks::BlockArgs;
 use crate::builtin;
 use crate::churn::trial::{self, Subject};
 use crate::data::Dataset;
@@ -50,6 +51,9 @@ pub struct RunbookArgs {
     /// How the graph is built and searched.
     #[command(flatten)]
     pub graph: GraphArgs,
+    /// How often.
+    #[command(flatten)]
+    pub blocks: BlockArgs,
     /// Seed of levels and of the queries of --overlap-search
     #[arg(long, value_name = "SEED", default_value_t = 42)]
     pub seed: u64,
@@ -74,6 +78,7 @@ impl RunbookArgs {
     /// Checks what can be checked without the data, and reads the runbook.
     pub(super) fn plan(&self, machine: &Machine) -> Result<Plan> {
         self.graph.check()?;
+        self.blocks.check()?;
         self.threads.iter().flatten().try_for_each(|&threads| check_threads(threads))?;
         let strategies = trial::named(&self.strategies)?;
         let text = builtin::text(&self.runbook, &BUILT_IN, ("a YAML file", "runbook"))?;

@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::steps::Kind;
+use crate::blocks::{Gathered, Repeated};
 use crate::churn::Dataset;
 use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
-use crate::record::{Memory, Op};
+use crate::record::{Conditions, Memory, Op};
 
 /// The version of the form of [`Document`].
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// A runbook, replayed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +17,10 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub struct Document {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
+    /// When the measurement began: UTC, RFC 3339.
+    pub started: String,
+    /// The command line, program name first.
+    pub command: Vec<String>,
     /// The machine that was measured.
     pub machine: Machine,
     /// The program that measured.
@@ -26,7 +31,8 @@ pub struct Document {
     pub runbook: Source,
     /// The flags.
     pub config: Config,
-    /// One for each strategy and thread count.
+    /// One for each strategy, thread count and block, and one more for each time it was tried again. By point, then in the order
+    /// of time.
     pub trials: Vec<Trial>,
 }
 
@@ -60,6 +66,10 @@ pub struct Config {
     pub ef: usize,
     /// Neighbours asked for.
     pub k: usize,
+    /// How often every point was measured.
+    pub blocks: usize,
+    /// How often a disturbed trial was tried again at most.
+    pub retries: usize,
     /// Seed of levels and of queries beside the steps.
     pub seed: u64,
     /// How threads were placed.
@@ -70,7 +80,7 @@ pub struct Config {
     pub memory_policy: MemoryInForce,
 }
 
-/// One strategy at one thread count.
+/// All steps by one strategy at one thread count.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trial {
@@ -80,6 +90,12 @@ pub struct Trial {
     pub threads: usize,
     /// More threads than can run at once.
     pub oversubscribed: bool,
+    /// Repetition. Points come in another order in each.
+    pub block: usize,
+    /// How often it was tried before in this block.
+    pub attempt: usize,
+    /// Trials of any point that ended before it.
+    pub number: usize,
     /// Length of all steps together.
     pub seconds: f64,
     /// What was done, by kind; rates are over the length of the steps of that kind.
@@ -102,6 +118,8 @@ pub struct Trial {
     pub unreachable: usize,
     /// Time to give the index back, in milliseconds.
     pub teardown_ms: f64,
+    /// What the machine did meanwhile.
+    pub conditions: Conditions,
     /// Why not to trust the rates; empty if nothing is known against them.
     pub tainted: Vec<String>,
 }
@@ -145,6 +163,36 @@ pub struct StepResult {
     /// Returned points that were not there: of a search step, that are not live; beside another step, that were dead before it
     /// began, each counted once. The contract promises 0.
     pub ghosts: u64,
+}
+
+impl Document {
+    /// The trials of each point.
+    pub(super) fn points(&self) -> Vec<Gathered<'_, Trial>> {
+        Gathered::of(&self.trials)
+    }
+}
+
+impl Repeated for Trial {
+    fn point(&self) -> (&str, &str, usize, u64) {
+        ("", &self.strategy, self.threads, 0)
+    }
+
+    fn block(&self) -> usize {
+        self.block
+    }
+
+    fn attempt(&self) -> usize {
+        self.attempt
+    }
+
+    fn tainted(&self) -> &[String] {
+        &self.tainted
+    }
+
+    /// Steps are the same in all trials.
+    fn speed(&self) -> f64 {
+        1.0 / self.seconds
+    }
 }
 
 impl Trial {

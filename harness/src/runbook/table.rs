@@ -1,4 +1,4 @@
-//! The tables of `runbook`: one row for each trial, then recall at each search step.
+//! The tables of `runbook`: one row for each strategy and thread count, then recall at each search step.
 
 use std::io::{self, Write};
 
@@ -6,6 +6,7 @@ use comfy_table::{Cell, Table};
 
 use super::document::{Document, Trial};
 use super::steps::Kind;
+use crate::blocks::{Gathered, legend, with_interval};
 use crate::record::Op;
 use crate::report::{grouped, plain};
 
@@ -44,63 +45,72 @@ pub(super) fn print(document: &Document, out: &mut dyn Write) -> io::Result<()> 
         config.ef,
     )?;
     let mut table: Table = plain(&HEADER, false);
-    for trial in &document.trials {
-        table.add_row(cells(trial));
+    let points = document.points();
+    for point in &points {
+        table.add_row(cells(point));
     }
     writeln!(
         out,
         "{table}\n\n\
          recall@k: the mean over search steps, against the exact neighbours among the points that are live.\n\
          ghosts: returned points that were not live; there must be none.\n\
-         garbage: replaced and not yet freed, and kept for snapshots; the most after a step, and when all that no one needs was freed."
+         garbage: replaced and not yet freed, and kept for snapshots; the most after a step, and when all that no one needs was freed.\n{}",
+        legend(&points, config.blocks)
     )?;
     if document.trials.iter().any(|trial| trial.oversubscribed) {
         writeln!(out, "* more threads than this process may use CPUs")?;
     }
-    for trial in document.trials.iter().filter(|trial| !trial.tainted.is_empty()) {
-        writeln!(out, "! {} x{}: {}", trial.strategy, trial.threads, trial.tainted.join("; "))?;
-    }
-    print_steps(&document.trials, out)
+    print_steps(&points, out)
 }
 
-/// Recall at each search step, a column for each trial.
-fn print_steps(trials: &[Trial], out: &mut dyn Write) -> io::Result<()> {
-    let Some(first) = trials.first().filter(|trial| trial.recall.is_some()) else { return Ok(()) };
-    let names: Vec<String> =
-        trials.iter().map(|trial| format!("{} x{}", trial.strategy, trial.threads)).collect();
+/// Recall at each search step, a column for each strategy and thread count.
+fn print_steps(points: &[Gathered<'_, Trial>], out: &mut dyn Write) -> io::Result<()> {
+    let Some(first) = points.first().map(|point| point.all[0]).filter(|trial| trial.recall.is_some()) else {
+        return Ok(());
+    };
+    let name = |point: &Gathered<'_, Trial>| format!("{} x{}", point.all[0].strategy, point.all[0].threads);
+    let names: Vec<String> = points.iter().map(name).collect();
     let header: Vec<&str> = ["step", "live"].into_iter().chain(names.iter().map(String::as_str)).collect();
     let mut table: Table = plain(&header, false);
     for (at, step) in first.steps.iter().enumerate().filter(|(_, step)| step.operation == Kind::Search) {
         let mut row = vec![Cell::new(step.number), Cell::new(grouped(step.live as f64))];
-        row.extend(trials.iter().map(|trial| Cell::new(recall(trial.steps[at].recall))));
+        row.extend(
+            points.iter().map(|point| Cell::new(recall(point.median(|trial| trial.steps[at].recall)))),
+        );
         table.add_row(row);
     }
     writeln!(out, "\nrecall@k at each search step:\n{table}")
 }
 
-fn cells(trial: &Trial) -> Vec<Cell> {
-    let rate = |op: &Option<Op>| op.as_ref().map_or("–".into(), |op| grouped(op.per_second));
-    let flags = [(trial.oversubscribed, "*"), (!trial.tainted.is_empty(), "!")];
-    let live = match trial.live == trial.expected_live {
-        true => grouped(trial.live as f64),
-        false => format!("{} of {}", grouped(trial.live as f64), grouped(trial.expected_live as f64)),
+fn cells(point: &Gathered<'_, Trial>) -> Vec<Cell> {
+    let first = point.all[0];
+    let rate = |of: fn(&Trial) -> &Option<Op>| {
+        with_interval(point.estimate(|trial| Some(of(trial).as_ref()?.per_second)))
     };
+    let middle = |of: fn(&Trial) -> f64| point.median(|trial| Some(of(trial))).unwrap_or(0.0);
+    // A disturbance excuses no fault: these are of all trials.
+    let wrong = point.all.iter().find(|trial| trial.live != trial.expected_live);
+    let live = match wrong {
+        None => grouped(first.live as f64),
+        Some(trial) => format!("{} of {}", grouped(trial.live as f64), grouped(trial.expected_live as f64)),
+    };
+    let oversubscribed = if first.oversubscribed { "*" } else { "" };
     vec![
-        Cell::new(&trial.strategy),
-        Cell::new(trial.threads),
-        Cell::new(format!("{:.2}", trial.seconds)),
-        Cell::new(rate(&trial.ops.insert)),
-        Cell::new(rate(&trial.ops.delete)),
-        Cell::new(rate(&trial.ops.replace)),
-        Cell::new(rate(&trial.ops.search)),
-        Cell::new(recall(trial.recall)),
-        Cell::new(trial.ghosts()),
+        Cell::new(&first.strategy),
+        Cell::new(first.threads),
+        Cell::new(format!("{:.2}", middle(|trial| trial.seconds))),
+        Cell::new(rate(|trial| &trial.ops.insert)),
+        Cell::new(rate(|trial| &trial.ops.delete)),
+        Cell::new(rate(|trial| &trial.ops.replace)),
+        Cell::new(rate(|trial| &trial.ops.search)),
+        Cell::new(recall(point.median(|trial| trial.recall))),
+        Cell::new(point.all.iter().map(|trial| trial.ghosts()).sum::<u64>()),
         Cell::new(live),
-        Cell::new(trial.unreachable),
-        Cell::new(grouped(trial.garbage_peak_bytes as f64 / 1e3)),
-        Cell::new(grouped(trial.garbage_end_bytes as f64 / 1e3)),
-        Cell::new(grouped(trial.memory.total_bytes as f64 / 1e6)),
-        Cell::new(flags.into_iter().filter_map(|(is, flag)| is.then_some(flag)).collect::<String>()),
+        Cell::new(point.all.iter().map(|trial| trial.unreachable).max().unwrap_or(0)),
+        Cell::new(grouped(middle(|trial| trial.garbage_peak_bytes as f64) / 1e3)),
+        Cell::new(grouped(middle(|trial| trial.garbage_end_bytes as f64) / 1e3)),
+        Cell::new(grouped(middle(|trial| trial.memory.total_bytes as f64) / 1e6)),
+        Cell::new(format!("{oversubscribed}{}", point.flags())),
     ]
 }
 

@@ -220,7 +220,11 @@ fn replayed(store: Box<dyn Store>, dataset: &Dataset, runbook: &Runbook, overlap
     let truths = score::truths(runbook, dataset, 10, &stop).unwrap();
     let exact = Exact { truths, base: CodedBase::of(dataset) };
     let shape = shape(dataset, runbook, overlap);
-    trial("it", store, &shape, &exact, false, true, &stop).unwrap().unwrap()
+    let conditions = Conditions::default();
+    let replayed = all_steps(store.as_ref(), &shape, &exact, |_| (), &stop).unwrap().unwrap();
+    let turn = Turn { number: 0, block: 0, attempt: 0 };
+    let of = Of { strategy: "it", threads: 3, oversubscribed: false, turn, conditions, tainted: Vec::new() };
+    ended(of, store, replayed)
 }
 
 /// Inserts, deletes and replaces, with a search after each and one before any.
@@ -349,6 +353,10 @@ fn the_command_prints_tables_and_writes_a_document() {
             "--ef-construction",
             "20",
             "--overlap-search",
+            "--blocks",
+            "2",
+            "--retries",
+            "0",
         ])
     };
     let mut out = Vec::new();
@@ -359,7 +367,14 @@ fn the_command_prints_tables_and_writes_a_document() {
     let document: Document = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     assert_eq!((document.runbook.set.as_str(), document.runbook.steps), ("few", 5));
     assert_eq!(document.runbook.digest, blake3::hash(ALL.as_bytes()).to_hex().to_string());
-    assert_eq!(document.trials.len(), 4);
+    let turns: Vec<(usize, usize)> =
+        document.trials.iter().map(|trial| (trial.block, trial.attempt)).collect();
+    assert_eq!(turns, [(0, 0), (1, 0)].repeat(4));
+    let points = document.points();
+    let names: Vec<(&str, usize)> =
+        points.iter().map(|point| (point.all[0].strategy.as_str(), point.all[0].threads)).collect();
+    assert_eq!(names, [("fine", 1), ("fine", 2), ("mvcc", 1), ("mvcc", 2)]);
+    assert!(text.contains("Medians of 2 of the 6 blocks"), "{text}");
     for trial in &document.trials {
         assert_eq!((trial.faults(), trial.steps.len(), trial.live), (vec![], 5, 35));
         assert!(trial.recall.is_some_and(|recall| recall > 0.99), "{trial:?}");

@@ -3,6 +3,7 @@
 use super::{CODECS, Workload};
 use crate::data::generate::{Shape, clustered, uniform};
 use crate::data::{Dataset, LoadOptions, TruthCache, TruthSource, embedded, load};
+use crate::flags::{any_path, metric_name};
 use crate::machine::PlaceArgs;
 use crate::progress;
 use crate::record::Isolation;
@@ -278,37 +279,6 @@ impl SweepArgs {
             Generate::Uniform => uniform(&shape)?,
             Generate::Clustered => clustered(&shape, self.intrinsic.unwrap_or(self.dim.min(16)))?,
         })
-    }
-}
-
-/// Paths in JSON, which need not be Unicode.
-mod any_path {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-    use std::ffi::{OsStr, OsString};
-    use std::path::PathBuf;
-
-    pub fn serialize<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
-        path.as_deref().map(AsRef::<OsStr>::as_ref).serialize(to)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
-        Ok(Option::<OsString>::deserialize(from)?.map(PathBuf::from))
-    }
-}
-
-/// Metrics in JSON, by name.
-mod metric_name {
-    use hnsw_core::distance::Metric;
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub fn serialize<S: Serializer>(metric: &Option<Metric>, to: S) -> Result<S::Ok, S::Error> {
-        metric.map(Metric::name).serialize(to)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Metric>, D::Error> {
-        let name = Option::<String>::deserialize(from)?;
-        name.map(|name| crate::data::cmd::metric(&name)).transpose().map_err(D::Error::custom)
     }
 }
 

@@ -6,7 +6,7 @@
 //! - `standing`: indexes that are searched in more than one block.
 //! - `step`: blocks that wait for a line.
 //! - `session`: builds an index with pinned workers and measures the workloads on it.
-//! - `apart`: gives each session a process of its own.
+//! - `apart`: sessions in processes of their own.
 //! - `script`: what a worker does next; `log`: what it did, and how long it took.
 //! - `pace`: doing something at a set rate.
 //! - `workers`: a barrier in, a shared stop flag out.
@@ -32,7 +32,7 @@ mod step;
 pub(crate) mod workers;
 mod workload;
 
-pub use apart::serve;
+pub(crate) use apart::Setting;
 pub use args::{Kind, SweepArgs, TaxArgs};
 pub use hnsw_erased::{ALL, CODECS, CodecInfo, Progress, Strategy};
 pub(crate) use hnsw_erased::{Bed, Hands};
@@ -46,13 +46,13 @@ pub(crate) use sample::sample;
 pub(crate) use session::pool;
 pub use workload::Workload;
 
+use crate::apart::Processes;
 use crate::data::{Dataset, TruthSource};
 use crate::machine::{Canary, Machine, build_info};
 use crate::progress;
 use crate::record::{self, Claim, Isolation, Key, Row, Writer};
 use crate::{report, summary};
 use anyhow::{Context, Error, Result, anyhow};
-use apart::Apart;
 use estimate::{Estimate, Work, spoken};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
@@ -113,10 +113,13 @@ fn measured(args: &SweepArgs, stop: &AtomicBool) -> Result<(Plan, record::Docume
     let mut measure: Box<Measure<'_>> = match plan.isolation {
         Isolation::Process => {
             let brought = truth == TruthSource::Given;
-            let apart = Apart::new(args, &machine, &dataset, brought, canary.reference(), stop)?;
+            let setting = Setting::new(args, &machine, &dataset, brought, canary.reference());
+            let processes = Processes::new(&setting, stop)?;
             // The processes have vectors of their own: one copy is enough.
             drop(dataset);
-            Box::new(move |which, keys, patience, push| apart.session(which, keys, patience, push))
+            Box::new(move |which, keys, patience, push| {
+                apart::measured(&processes, which, keys, patience, push)
+            })
         }
         Isolation::None => {
             let bench = Bench::new(&plan, &machine, &dataset, canary, stop);

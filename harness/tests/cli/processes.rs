@@ -1,5 +1,5 @@
-//! Sweeps whose sessions have processes of their own: that they have, that it changes nothing but that, and what becomes of a sweep
-//! when one of them is killed or asked to stop.
+//! Sessions and trials that have processes of their own: that they have, that it changes nothing but that, and what becomes of a
+//! measurement when one of them is killed or asked to stop.
 #![cfg(target_os = "linux")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use hnsw_lab::record::{Isolation, Key, Row};
+use hnsw_lab::{churn, latency};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
@@ -301,12 +302,90 @@ fn data_that_change_meanwhile_are_noticed() {
     assert!(!rows(&lab).is_empty());
 }
 
+const CHURN: &str = "churn --quiet --strategies slots,lockfree --threads 1 --seconds 0.15 --occupancy 300 --ef-construction 20 \
+                     --blocks 2 --retries 0 --out churn.json";
+/// The graph is the same whoever fills the index, and constant arrivals are those of the clock.
+const LATENCY: &str = "latency --quiet --rate 400 --arrivals constant --strategies batch --threads 1,2 --seconds 0.15 --ef-construction 20 \
+                       --blocks 1 --retries 0 --out latency.json";
+
+fn churned(lab: &Lab) -> churn::Document {
+    let path = lab.path("churn.json");
+    churn::parse(&fs::read(&path).expect("a document"), &path).expect("a whole document")
+}
+
+fn late(lab: &Lab) -> latency::Document {
+    let path = lab.path("latency.json");
+    latency::parse(&fs::read(&path).expect("a document"), &path).expect("a whole document")
+}
+
 #[test]
-fn the_command_of_a_session_is_for_sweeps_alone() {
+fn each_trial_of_churn_has_a_process_of_its_own_unless_one_is_asked_for() {
+    let lab = Lab::new();
+    assert_eq!(processes(&lab, CHURN).len(), 4);
+    let apart = churned(&lab);
+    assert_eq!((apart.config.isolation, apart.trials.len()), (Isolation::Process, 4));
+    assert_eq!(processes(&lab, &format!("{CHURN} --in-process")).len(), 0);
+    let together = churned(&lab);
+    assert_eq!((together.config.isolation, together.trials.len()), (Isolation::None, 4));
+    for (apart, together) in apart.trials.iter().zip(&together.trials) {
+        let point = |trial: &churn::Trial| (trial.strategy.clone(), trial.block, trial.number, trial.points);
+        assert_eq!(point(apart), point(together));
+        assert!(apart.faults().is_empty() && apart.search.as_ref().is_some_and(|op| op.count > 0));
+    }
+}
+
+#[test]
+fn each_point_of_latency_has_a_process_of_its_own_and_says_the_same_without() {
+    let lab = Lab::new();
+    assert_eq!(processes(&lab, LATENCY).len(), 2);
+    let apart = late(&lab);
+    assert_eq!(processes(&lab, &format!("{LATENCY} --in-process")).len(), 0);
+    let together = late(&lab);
+    assert_eq!((apart.config.isolation, together.config.isolation), (Isolation::Process, Isolation::None));
+    let said = |document: &latency::Document| -> Vec<(usize, usize, u64, f64)> {
+        let told = |point: &latency::Point| (point.threads, point.number, point.offered, point.recall_at_k);
+        document.points.iter().map(told).collect()
+    };
+    assert_eq!((said(&apart).len(), said(&apart)), (2, said(&together)));
+    // Both what was searched for and the point at that rate come from the process.
+    let search = LATENCY.replace("--rate 400 --arrivals constant", "--rate-search --p99 1e7");
+    let asked = search.replace("--threads 1,2 --seconds 0.15", "--threads 1 --seconds 0.02");
+    assert_eq!(processes(&lab, &asked).len(), 1);
+    let found = late(&lab);
+    assert_eq!(
+        (found.searches.len(), found.points.len()),
+        (1, usize::from(found.searches[0].rate.is_some()))
+    );
+}
+
+#[test]
+fn a_trial_that_is_killed_costs_no_other() {
+    let lab = Lab::new();
+    let mut command = begin(lab.command(&CHURN.replace("--blocks 2", "--blocks 20")));
+    let id = command.id();
+    let before = wait_for(&mut command, "process", || children(id).first().copied());
+    // In the third process two trials have ended.
+    let second =
+        wait_for(&mut command, "second process", || children(id).into_iter().find(|child| *child != before));
+    let third = || children(id).into_iter().find(|child| ![before, second].contains(child));
+    let victim = wait_for(&mut command, "third process", third);
+    kill(Pid::from_raw(victim as i32), Signal::SIGKILL).expect("sent");
+    let said = Said::of(command.wait_with_output().expect("a child"));
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let kept = churned(&lab).trials.len();
+    assert!((2..40).contains(&kept), "{kept}");
+    let error = said.err.lines().last().unwrap_or_default();
+    assert!(error.starts_with("error: the process that measured churn: "), "{said:?}");
+    assert!(error.ends_with("out of memory); what was measured before it is in churn.json"), "{said:?}");
+    assert!(said.out.contains("wrote churn.json"), "{said:?}");
+}
+
+#[test]
+fn the_command_of_a_session_is_not_for_users() {
     let lab = Lab::new();
     let said = lab.run("session");
     assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{said:?}");
-    assert!(said.err.starts_with("error: `hnsw-lab session` is what a sweep runs"), "{said:?}");
+    assert!(said.err.starts_with("error: `hnsw-lab session` is what sweep, tax"), "{said:?}");
     assert_eq!(said.err.lines().count(), 1, "{said:?}");
     assert!(!lab.run("--help").out.contains("session"), "hidden");
 }

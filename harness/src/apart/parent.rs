@@ -1,14 +1,11 @@
-//! What the sweep does: starts a process for each session, and takes its rows.
+//! What a command does that a user has started: starts a process for each task, and takes what it finds.
 
-use super::super::patience::Patience;
-use super::super::{Outcome, Session, SweepArgs};
-use super::{Said, Setting, Task, Truth};
-use crate::data::Dataset;
-use crate::machine::{Machine, canary};
-use crate::record::{Key, Row};
+use super::{Apart, Said};
+use crate::sweep::Outcome;
 use anyhow::{Context, Result, anyhow, bail};
-use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, Write};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,74 +16,49 @@ use std::time::Duration;
 /// itself does not wait for it.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// Measures each session in a process of its own.
-pub struct Apart<'a> {
-    /// The [`Setting`] as a line.
+/// Does each task in a process of its own.
+pub(crate) struct Processes<'a, A> {
+    /// What they share, as a line.
     setting: String,
     stop: &'a AtomicBool,
+    of: PhantomData<fn() -> A>,
 }
 
-impl<'a> Apart<'a> {
-    /// Of a sweep over `dataset`, which `brought` its exact neighbours or not.
-    pub fn new(
-        args: &SweepArgs,
-        machine: &Machine,
-        dataset: &Dataset,
-        brought: bool,
-        canary: canary::Seconds,
-        stop: &'a AtomicBool,
-    ) -> Result<Apart<'a>> {
-        let truth = dataset.truth().filter(|_| !brought);
-        let setting = Setting {
-            // Whatever there is to be seen, the sweep shows.
-            args: SweepArgs { quiet: true, ..args.clone() },
-            machine: machine.clone(),
-            digest: dataset.digest().to_hex().to_string(),
-            truth: truth.map(|truth| Truth { k: truth.k, ids: truth.ids.clone() }),
-            canary,
-        };
-        Ok(Apart { setting: serde_json::to_string(&setting)?, stop })
+impl<'a, A: Apart> Processes<'a, A> {
+    pub(crate) fn new(setting: &A, stop: &'a AtomicBool) -> Result<Processes<'a, A>> {
+        Ok(Processes { setting: serde_json::to_string(setting)?, stop, of: PhantomData })
     }
 
-    /// Measures the rows `wanted` of one session and hands each to `push`, which returns false to stop.
-    pub fn session(
+    /// Does one task and hands what is found to `push`, which returns false to stop. `name` is what errors call the task.
+    pub(crate) fn run(
         &self,
-        which: &Session,
-        wanted: &BTreeSet<Key>,
-        patience: &mut Patience,
-        push: &mut dyn FnMut(Row) -> bool,
+        name: &dyn Display,
+        task: &A::Task,
+        push: &mut dyn FnMut(A::Found) -> bool,
     ) -> Result<Outcome> {
-        let task = serde_json::to_string(&Task {
-            strategy: which.strategy.name().into(),
-            codec: which.codec.into(),
-            threads: which.threads,
-            block: which.block,
-            wanted: wanted.clone(),
-            patience: *patience,
-        })?;
+        let task = serde_json::to_string(task)?;
         let mut child = command()?.spawn().context(
-            "no process can be started to measure a session in; --in-process measures in the one that there is",
+            "no process can be started to measure in; --in-process measures in the one that there is",
         )?;
         let (mut input, said) = (child.stdin.take(), child.stdout.take().map(listen).context("no pipe")?);
         // That a process is gone is noticed where its output ends.
-        tell(&mut input, &format!("{}\n{task}", self.setting));
+        tell(&mut input, &format!("{}\n{}\n{task}", A::COMMAND, self.setting));
         let mut ended = None;
         loop {
             match said.recv_timeout(GLANCE) {
                 Ok(line) => match serde_json::from_str(&line) {
-                    Ok(Said::Row(row)) => {
-                        patience.count(row.attempt);
-                        if push(*row) {
+                    Ok(Said::Found(found)) => {
+                        if push(found) {
                             tell(&mut input, "");
                         } else {
                             input = None;
                         }
                     }
                     Ok(Said::Ended(outcome)) => ended = Some(Ok(outcome)),
-                    Ok(Said::Failed(why)) => ended = Some(Err(anyhow!("{which}: {why}"))),
+                    Ok(Said::Failed(why)) => ended = Some(Err(anyhow!("{name}: {why}"))),
                     Err(error) => {
                         input = None;
-                        ended = Some(Err(anyhow!("{which}: its process said what is no row: {error}")));
+                        ended = Some(Err(anyhow!("{name}: its process said what cannot be read: {error}")));
                     }
                 },
                 // Relaxed [session-stopped]: a wish; nothing is read because of it.
@@ -96,17 +68,17 @@ impl<'a> Apart<'a> {
             }
         }
         drop(input);
-        let status = child.wait().context("the process of a session cannot be waited for")?;
+        let status = child.wait().context("a process that measured cannot be waited for")?;
         match ended {
             Some(ended) => ended,
             // Relaxed [session-ended]: as above.
             None if self.stop.load(Ordering::Relaxed) || was_asked_to_end(status) => Ok(Outcome::Interrupted),
-            None => bail!("the process that measured {which} did not come to its end ({})", spoken(status)),
+            None => bail!("the process that measured {name} did not come to its end ({})", spoken(status)),
         }
     }
 }
 
-/// This program, as the process of a session.
+/// This program, as the process of a task.
 fn command() -> Result<Command> {
     let mut command = Command::new(program().context("this program cannot be found; use --in-process")?);
     #[cfg(unix)]
@@ -115,7 +87,7 @@ fn command() -> Result<Command> {
     Ok(command)
 }
 
-/// The file of this very program: a sweep lasts longer than it takes to put another build in its place.
+/// The file of this very program: a measurement lasts longer than it takes to put another build in its place.
 fn program() -> io::Result<PathBuf> {
     let running = Path::new("/proc/self/exe");
     if cfg!(target_os = "linux") && running.exists() { Ok(running.into()) } else { std::env::current_exe() }
@@ -143,7 +115,7 @@ fn tell(input: &mut Option<ChildStdin>, line: &str) {
     }
 }
 
-/// Whether it was ended by a signal that a sweep in one process would have stopped for: it came before the process could watch for it.
+/// Whether it was ended by a signal that a command in one process would have stopped for: it came before the process could watch for it.
 fn was_asked_to_end(status: ExitStatus) -> bool {
     #[cfg(unix)]
     {

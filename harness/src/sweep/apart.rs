@@ -1,0 +1,107 @@
+//! Sessions in processes of their own ([`crate::apart`]).
+
+use super::patience::Patience;
+use super::session::{Bench, session};
+use super::standing::Kept;
+use super::{Outcome, Plan, Session, SweepArgs};
+use crate::apart::{Apart, Processes, Shared};
+use crate::data::Dataset;
+use crate::machine::{Canary, Machine, canary};
+use crate::record::{Key, Row};
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+
+/// What all sessions of a sweep share.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Setting {
+    args: SweepArgs,
+    shared: Shared,
+}
+
+/// One session.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Task {
+    strategy: String,
+    codec: String,
+    threads: usize,
+    block: usize,
+    /// The rows to measure.
+    wanted: BTreeSet<Key>,
+    patience: Patience,
+}
+
+impl Setting {
+    /// Of a sweep over `dataset`, which `brought` its exact neighbours or not.
+    pub(super) fn new(
+        args: &SweepArgs,
+        machine: &Machine,
+        dataset: &Dataset,
+        brought: bool,
+        canary: canary::Seconds,
+    ) -> Setting {
+        // Whatever there is to be seen, the sweep shows.
+        let args = SweepArgs { quiet: true, ..args.clone() };
+        Setting { args, shared: Shared::new(machine, dataset, brought, canary) }
+    }
+}
+
+impl Apart for Setting {
+    const COMMAND: &'static str = "sweep";
+    type Task = Task;
+    type Found = Box<Row>;
+
+    fn measure(
+        &self,
+        task: Task,
+        push: &mut dyn FnMut(Box<Row>) -> Result<bool>,
+        stop: &'static AtomicBool,
+    ) -> Result<Outcome> {
+        let Setting { args, shared } = self;
+        let machine = &shared.machine;
+        let memory = args.place.settle(machine)?;
+        let dataset = shared.completed(args.dataset()?)?;
+        let plan = Plan::new(args, machine, memory, &dataset)?;
+        let own = |which: &Session| {
+            (which.strategy.name(), which.codec, which.threads)
+                == (&*task.strategy, &*task.codec, task.threads)
+        };
+        let which = plan.sessions(task.block).find(own).context("there is no such session")?;
+        let canary = Canary::after(shared.canary, plan.first_cpu(machine));
+        let bench = Bench::new(&plan, machine, &dataset, canary, stop);
+        let (mut patience, mut failed) = (task.patience, None);
+        let mut checked = |row: Row| {
+            let pushed = row.check().map_err(Into::into).and_then(|()| push(Box::new(row)));
+            pushed.unwrap_or_else(|error| {
+                failed = Some(error);
+                false
+            })
+        };
+        let outcome =
+            session(&bench, &mut Kept::default(), &mut patience, &which, &task.wanted, &mut checked);
+        failed.map_or(Ok(outcome), Err)
+    }
+}
+
+/// Measures the rows `wanted` of one session in a process of its own, and hands each to `push`, which returns false to stop.
+pub(super) fn measured(
+    processes: &Processes<'_, Setting>,
+    which: &Session,
+    wanted: &BTreeSet<Key>,
+    patience: &mut Patience,
+    push: &mut dyn FnMut(Row) -> bool,
+) -> Result<Outcome> {
+    let task = Task {
+        strategy: which.strategy.name().into(),
+        codec: which.codec.into(),
+        threads: which.threads,
+        block: which.block,
+        wanted: wanted.clone(),
+        patience: *patience,
+    };
+    processes.run(which, &task, &mut |row| {
+        patience.count(row.attempt);
+        push(*row)
+    })
+}
