@@ -12,7 +12,7 @@ use core::ops::{ControlFlow, Range};
 
 /// Rows that one thread takes at a time, at least: enough to make stealing rare, few enough to balance the end.
 const GRAIN: usize = 16;
-/// Queries that one thread takes at a time: enough to keep several in flight, few enough to balance the end.
+/// Queries that one thread takes at a time: enough to make stealing rare, few enough to balance the end.
 const QUERIES: usize = 32;
 /// Rows at the start of an empty index that are inserted one after another. Points that are inserted at the same time do not
 /// see each other, and while the graph is smaller than this that would be a large part of it.

@@ -13,7 +13,6 @@
 mod batch;
 mod bulk;
 mod insert;
-mod interleave;
 mod level;
 mod packed;
 mod phases;
@@ -193,9 +192,8 @@ impl<G: Graph, C: Codec> Index<G, C> {
         search_view(&self.graph.read(), &self.vectors, query, k, ef, scratch)
     }
 
-    /// Searches for each row of a row-major `n x dim` array on this thread, with several searches in flight at once:
-    /// throughput at the price of latency. `found` is called with the number of a row and its answers, as [`Index::search`]
-    /// gives them; the numbers come in no particular order. All searches read in one session.
+    /// Searches for each row of a row-major `n x dim` array on this thread, one after another in one session. `found` is called
+    /// with the number of each row and its answers, as [`Index::search`] gives them.
     ///
     /// # Errors
     /// As [`Index::search`], before anything is searched for; an array that is not whole rows counts as a query of the wrong
@@ -271,12 +269,7 @@ fn search_view<'s, V: View, C: Codec>(
 ) -> Result<&'s [Neighbor], SearchError> {
     check_k_ef(k, ef)?;
     vectors.codec().check(query)?;
-    let query = scratch.prepare(vectors.codec(), query);
-    let mut searcher = Searcher { view, vectors, query: &query, scratch };
-    searcher.nearest(ef);
-    searcher.answer(k, ef);
-    scratch.query = Some(query);
-    Ok(&scratch.answers)
+    Ok(answers(view, vectors, query, k, ef, scratch))
 }
 
 /// Searches a view for each row of `queries`; see [`Index::search_each_with`].
@@ -286,11 +279,30 @@ fn search_view_each<V: View, C: Codec>(
     queries: &[f32],
     (k, ef): (usize, usize),
     scratch: &mut Scratch<C>,
-    found: impl FnMut(usize, &[Neighbor]),
+    mut found: impl FnMut(usize, &[Neighbor]),
 ) -> Result<(), SearchError> {
     check_k_ef(k, ef)?;
     let rows = || queries.chunks(vectors.codec().dim());
     rows().try_for_each(|query| vectors.codec().check(query))?;
-    interleave::search_each(view, vectors, rows(), (k, ef), scratch, found);
+    for (number, query) in rows().enumerate() {
+        found(number, answers(view, vectors, query, k, ef, scratch));
+    }
     Ok(())
+}
+
+/// The answers to a query that is checked.
+fn answers<'s, V: View, C: Codec>(
+    view: &V,
+    vectors: &Vectors<C>,
+    query: &[f32],
+    k: usize,
+    ef: usize,
+    scratch: &'s mut Scratch<C>,
+) -> &'s [Neighbor] {
+    let query = scratch.prepare(vectors.codec(), query);
+    let mut searcher = Searcher { view, vectors, query: &query, scratch };
+    searcher.nearest(ef);
+    searcher.answer(k, ef);
+    scratch.query = Some(query);
+    &scratch.answers
 }

@@ -88,8 +88,6 @@ pub struct Scratch<C: Codec> {
     /// The lists of a new node, by level.
     pub(super) forward: Vec<Vec<Candidate>>,
     pub(super) selection: Selection,
-    /// For searches that are in flight at the same time.
-    pub(super) lanes: Vec<Scratch<C>>,
     /// Distances computed with this scratch.
     pub(super) evaluations: u64,
     /// Lists read with this scratch.
@@ -132,7 +130,6 @@ impl<C: Codec> Scratch<C> {
                 kept_rows: Vec::with_capacity(2 * MAX_M),
                 distances: vec![0.0; LinkBuf::CAPACITY],
             },
-            lanes: Vec::new(),
             evaluations: 0,
             hops: 0,
         }
@@ -147,12 +144,12 @@ impl<C: Codec> Scratch<C> {
 
     /// Distances computed with this scratch since it was made.
     pub fn evaluations(&self) -> u64 {
-        self.evaluations + self.lanes.iter().map(Scratch::evaluations).sum::<u64>()
+        self.evaluations
     }
 
     /// Adjacency lists read with this scratch since it was made.
     pub fn hops(&self) -> u64 {
-        self.hops + self.lanes.iter().map(Scratch::hops).sum::<u64>()
+        self.hops
     }
 
     /// Bytes allocated, the query excepted.
@@ -165,7 +162,6 @@ impl<C: Codec> Scratch<C> {
             + self.refined.capacity()
             + self.detours.capacity();
         size_of::<Self>()
-            + self.lanes.iter().map(Scratch::bytes).sum::<usize>()
             + self.visited.bytes()
             + self.pool.bytes()
             + self.gather.bytes()

@@ -506,8 +506,6 @@ impl Field<'_> {
         if searches.len() + targets.len() > LOGGED {
             return Ok(());
         }
-        // Queries that are in flight together end in any order.
-        found.sort_by_key(|(target, _)| *target);
         let mut rest = &found[..];
         for (number, target) in targets.iter().enumerate() {
             let (answer, others) = rest.split_at(rest.partition_point(|(of, _)| *of == number));

@@ -52,7 +52,7 @@ pub(super) static RUNGS: [Rung; 8] = [
     Rung { name: "fine", adds: "a lock for each list (`fine`)", make: Make::Calls(called::<Fine>) },
     Rung {
         name: "batch",
-        adds: "a call for each thread's part of an array, two searches in turn on a core",
+        adds: "a call for each thread's part of an array",
         make: Make::Parts(batched::<Fine, F32>),
     },
     Rung {

@@ -12,7 +12,7 @@ pub enum Workload {
     Build,
     /// Search the index that `build` built, at each ef.
     Search,
-    /// The same in calls of 128 queries, of which several are in flight on each thread.
+    /// The same in calls of 128 queries.
     SearchBatch,
     /// As `search`, beside one thread more that changes lists at the rate of --update-rate.
     SearchWriter,

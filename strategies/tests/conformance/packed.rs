@@ -4,7 +4,7 @@ use crate::support::{Random, index, race, sift, stranded};
 use hnsw_core::distance::Metric;
 use hnsw_core::graph::check::Health;
 use hnsw_core::graph::{At, Graph, GraphConfig, Link, LinkBuf, NodeId, NodeState, Snapshots, View};
-use hnsw_core::hnsw::{Index, IndexConfig, Scratch};
+use hnsw_core::hnsw::{Index, IndexConfig, Neighbor, Scratch};
 use hnsw_core::sync::{AtomicBool, Mutex, Ordering, thread};
 use std::collections::HashSet;
 
@@ -50,14 +50,16 @@ pub fn a_packed_copy_answers_as_its_source<G: Graph>() {
         };
         check("as it was packed");
         let queries: Vec<f32> = sift().queries[..60].concat();
-        let mut each = vec![Vec::new(); 60];
+        let mut each: Vec<Vec<Neighbor>> = Vec::new();
         packed
             .search_each_with(&queries, 10, 64, &mut Scratch::new(), |query, answer| {
-                each[query] = answer.to_vec()
+                assert_eq!(query, each.len(), "in the order of the queries");
+                each.push(answer.to_vec());
             })
             .unwrap();
+        assert_eq!(each.len(), 60);
         for (query, answer) in sift().queries.iter().zip(&each) {
-            assert_eq!(answer, &packed.search(query, 10, 64).unwrap(), "{metric}, several in flight");
+            assert_eq!(answer, &packed.search(query, 10, 64).unwrap(), "{metric}, in one call");
         }
         later.iter().for_each(|row| {
             index.insert(row).unwrap();
