@@ -51,10 +51,11 @@ def header(document):
     settings, machine = document["settings"], document["machine"] or {}
     build = document["build"] or {}
     commit = f"{build.get('git_commit') or 'unknown'}{', changed since' if build.get('git_dirty') else ''}"
+    cpu = machine.get("cpu_model", "an unknown CPU")
     lines = [
-        f"### Run on {', '.join(document['datasets'])}: {', '.join(settings.get('groups') or table.GROUPS)}",
+        f"### Run on {', '.join(document['datasets'])}, {cpu}: {', '.join(settings.get('groups') or table.GROUPS)}",
         "",
-        f"Begun {document['started'][:10]} on {machine.get('cpu_model', 'an unknown CPU')}, {machine.get('allowed_cpus') and len(machine['allowed_cpus'])} CPUs"
+        f"Begun {document['started'][:10]} on {cpu}, {machine.get('allowed_cpus') and len(machine['allowed_cpus'])} CPUs"
         f" ({build.get('isa', '?')}), commit `{commit[:60]}`. {measured(document)}; windows of at least {settings['seconds']} s.",
         "",
         f"Peers: M = {table.LIKE['m']}, ef_construction = {table.LIKE['ef_construction']}, k = {table.K}. Ours: the same in `f32`;"

@@ -96,7 +96,7 @@ class Tables(unittest.TestCase):
         self.assertIn("### One writer beside one reader", report.tables([self.document]))
         self.document["settings"]["groups"] = ["f32"]
         text = report.tables([self.document])
-        self.assertIn("### Run on set: f32\n", text)
+        self.assertIn("### Run on set, an unknown CPU: f32\n", text)
         for absent in ("### One writer", "### More threads", "### Searches beside", "| 1 writer + 1 reader |"):
             self.assertNotIn(absent, text)
 
