@@ -1,7 +1,10 @@
 //! What the process of a task does.
 
-use super::{Apart, Said};
-use crate::{churn, latency, output, sweep};
+use super::{Apart, Said, Setting};
+use crate::churn::ChurnArgs;
+use crate::latency::LatencyArgs;
+use crate::output;
+use crate::sweep::SweepArgs;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use std::io::{self, BufRead, IsTerminal};
@@ -24,9 +27,9 @@ pub fn serve(stop: &'static AtomicBool) -> Result<()> {
     let _ = nix::sys::prctl::set_name(c"hnsw-lab");
     let lines = listen(stop);
     match lines.recv().context(BY_HAND)?.as_str() {
-        sweep::Setting::COMMAND => done::<sweep::Setting>(&lines, stop),
-        churn::Setting::COMMAND => done::<churn::Setting>(&lines, stop),
-        latency::Setting::COMMAND => done::<latency::Setting>(&lines, stop),
+        SweepArgs::COMMAND => done::<SweepArgs>(&lines, stop),
+        ChurnArgs::COMMAND => done::<ChurnArgs>(&lines, stop),
+        LatencyArgs::COMMAND => done::<LatencyArgs>(&lines, stop),
         _ => bail!(BY_HAND),
     }
 }
@@ -49,14 +52,15 @@ fn listen(stop: &'static AtomicBool) -> Receiver<String> {
 
 fn done<A: Apart>(heard: &Receiver<String>, stop: &'static AtomicBool) -> Result<()> {
     let line = || heard.recv().context(BY_HAND);
-    let setting: A = serde_json::from_str(&line()?).context(BY_HAND)?;
+    let setting: Setting<A> = serde_json::from_str(&line()?).context(BY_HAND)?;
     let task: A::Task = serde_json::from_str(&line()?).context(BY_HAND)?;
     let mut push = |found| {
         say(&Said::Found(found))?;
         // The parent says when it has stored it; until then it would disturb what comes next.
         Ok(heard.recv().is_ok())
     };
-    let ended: Said<()> = match setting.measure(task, &mut push, stop) {
+    let measured = setting.ground().and_then(|ground| setting.args.measure(ground, task, &mut push, stop));
+    let ended: Said<()> = match measured {
         Ok(outcome) => Said::Ended(outcome),
         Err(error) => Said::Failed(format!("{error:#}")),
     };

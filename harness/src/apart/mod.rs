@@ -5,7 +5,7 @@
 //! `session`. A task of a sweep is a session and not a single trial, because searches need the index that was built before them.
 //!
 //! # What is said
-//! All of it is lines. On standard input the process gets the name of a command, what all of its tasks share (a type that is [`Apart`]),
+//! All of it is lines. On standard input the process gets the name of a command, what all of its tasks share ([`Setting`]),
 //! and its task; on standard output it says each thing that it found as soon as there is one, and at last how it ended ([`Said`]). After each
 //! of them it waits for a line: while it measures, nothing else of the measurement runs, such as the writing of a document. Where its input
 //! ends, it stops as it does at Ctrl-C: it is wanted no more, or who wanted it is gone. Its standard error is that of who started
@@ -21,7 +21,7 @@ pub use child::serve;
 pub(crate) use parent::Processes;
 
 use crate::data::Dataset;
-use crate::machine::{Machine, canary};
+use crate::machine::{Canary, Machine, MemoryInForce, PlaceArgs, canary};
 use crate::record::Isolation;
 use crate::sweep::Outcome;
 use anyhow::{Result, ensure};
@@ -30,22 +30,40 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::AtomicBool;
 
-/// A command whose tasks can have processes of their own; the value is what all of its tasks share.
-pub(crate) trait Apart: Serialize + DeserializeOwned {
-    /// Tells the process what it is for.
+/// The flags of a command whose tasks can have processes of their own.
+pub(crate) trait Apart: Clone + Serialize + DeserializeOwned {
+    /// The command.
     const COMMAND: &'static str;
     /// What one process does.
     type Task: Serialize + DeserializeOwned;
     /// What it finds.
     type Found: Serialize + DeserializeOwned;
 
+    /// Shows and writes nothing: that is for the process which a user has started.
+    fn silent(self) -> Self;
+
+    /// Where threads and memory go.
+    fn place(&self) -> &PlaceArgs;
+
+    /// The data, with the exact neighbours that they came with, if any.
+    fn load(&self) -> Result<Dataset>;
+
     /// Does a task, and hands what it finds to `push`, which returns false to stop. Runs in the process of the task.
     fn measure(
         &self,
+        ground: Ground,
         task: Self::Task,
         push: &mut dyn FnMut(Self::Found) -> Result<bool>,
         stop: &'static AtomicBool,
     ) -> Result<Outcome>;
+}
+
+/// What the process of a task has before its task.
+pub(crate) struct Ground {
+    pub(crate) machine: Machine,
+    pub(crate) memory: MemoryInForce,
+    pub(crate) dataset: Dataset,
+    pub(crate) canary: Canary,
 }
 
 /// The flag of commands other than a sweep.
@@ -64,13 +82,14 @@ impl ApartArgs {
     }
 }
 
-/// What the processes of any command need to know.
+/// What all tasks of a command share.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Shared {
+pub(crate) struct Setting<A> {
+    args: A,
     /// As it was found, so that all mean the same CPUs.
-    pub(crate) machine: Machine,
+    machine: Machine,
     /// What all canaries are compared with.
-    pub(crate) canary: canary::Seconds,
+    canary: canary::Seconds,
     /// Of the data set, which is loaded again.
     digest: String,
     /// The exact neighbours, if the data set does not bring them: they are never computed twice.
@@ -84,16 +103,18 @@ struct Truth {
     ids: Vec<u32>,
 }
 
-impl Shared {
-    /// For trials on `dataset`, which `brought` its exact neighbours or not.
+impl<A: Apart> Setting<A> {
+    /// For tasks on `dataset`, which `brought` its exact neighbours or not, if it has any.
     pub(crate) fn new(
+        args: &A,
         machine: &Machine,
         dataset: &Dataset,
         brought: bool,
         canary: canary::Seconds,
-    ) -> Shared {
+    ) -> Setting<A> {
         let truth = dataset.truth().filter(|_| !brought);
-        Shared {
+        Setting {
+            args: args.clone().silent(),
             machine: machine.clone(),
             canary,
             digest: dataset.digest().to_hex().to_string(),
@@ -101,17 +122,21 @@ impl Shared {
         }
     }
 
-    /// The data set, loaded again, with its neighbours. It must be what it was.
-    pub(crate) fn completed(&self, dataset: Dataset) -> Result<Dataset> {
+    /// Gives this process its memory policy, and loads the data set, which must be what it was.
+    fn ground(&self) -> Result<Ground> {
+        let Setting { args, machine, canary, digest, truth } = self;
+        let memory = args.place().settle(machine)?;
+        let mut dataset = args.load()?;
         ensure!(
-            dataset.digest().to_hex().as_str() == self.digest,
+            dataset.digest().to_hex().as_str() == digest,
             "{} has changed since the measurement began; put it back as it was, or start over",
             dataset.name()
         );
-        Ok(match &self.truth {
-            Some(Truth { k, ids }) => dataset.with_truth(ids.clone(), *k)?,
-            None => dataset,
-        })
+        if let Some(Truth { k, ids }) = truth {
+            dataset = dataset.with_truth(ids.clone(), *k)?;
+        }
+        let canary = Canary::after(*canary, args.place().pin.first_cpu(machine));
+        Ok(Ground { machine: machine.clone(), memory, dataset, canary })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a command does that a user has started: starts a process for each task, and takes what it finds.
 
-use super::{Apart, Said};
+use super::{Apart, Said, Setting};
 use crate::sweep::Outcome;
 use anyhow::{Context, Result, anyhow, bail};
 use std::fmt::Display;
@@ -25,7 +25,7 @@ pub(crate) struct Processes<'a, A> {
 }
 
 impl<'a, A: Apart> Processes<'a, A> {
-    pub(crate) fn new(setting: &A, stop: &'a AtomicBool) -> Result<Processes<'a, A>> {
+    pub(crate) fn new(setting: &Setting<A>, stop: &'a AtomicBool) -> Result<Processes<'a, A>> {
         Ok(Processes { setting: serde_json::to_string(setting)?, stop, of: PhantomData })
     }
 

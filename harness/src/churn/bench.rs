@@ -16,21 +16,14 @@ use super::history::{Search, Target};
 use super::score::{self, AGES, Ages, Score};
 use super::trial::{self, Happened, Shape, Store};
 use super::workload::Workload;
-use crate::apart::{Apart, Shared};
+use crate::apart::{Apart, Ground};
 use crate::blocks::{Turn, Watch};
 use crate::data::{CodedBase, Dataset};
 use crate::flags::OutArgs;
 use crate::footprint::Footprint;
-use crate::machine::{Canary, Machine, canary};
+use crate::machine::{Canary, Machine, PlaceArgs};
 use crate::record::{Conditions, Memory};
 use crate::sweep::Outcome;
-
-/// What all trials share that have processes of their own.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Setting {
-    args: ChurnArgs,
-    shared: Shared,
-}
 
 /// A trial.
 #[derive(Serialize, Deserialize)]
@@ -59,36 +52,32 @@ impl Display for Task {
     }
 }
 
-impl Setting {
-    /// Of trials on `dataset`.
-    pub(super) fn new(
-        args: &ChurnArgs,
-        machine: &Machine,
-        dataset: &Dataset,
-        canary: canary::Seconds,
-    ) -> Setting {
-        // Whatever there is to be seen or written, the parent shows and writes.
-        let args = ChurnArgs { output: OutArgs { out: None, quiet: true }, ..args.clone() };
-        Setting { args, shared: Shared::new(machine, dataset, true, canary) }
-    }
-}
-
-impl Apart for Setting {
+impl Apart for ChurnArgs {
     const COMMAND: &'static str = "churn";
     type Task = Task;
     type Found = Found;
 
+    fn silent(self) -> ChurnArgs {
+        ChurnArgs { output: OutArgs { out: None, quiet: true }, ..self }
+    }
+
+    fn place(&self) -> &PlaceArgs {
+        &self.place
+    }
+
+    fn load(&self) -> Result<Dataset> {
+        self.data()
+    }
+
     fn measure(
         &self,
+        ground: Ground,
         task: Task,
         push: &mut dyn FnMut(Found) -> Result<bool>,
         stop: &'static AtomicBool,
     ) -> Result<Outcome> {
-        let Setting { args, shared } = self;
-        args.place.settle(&shared.machine)?;
-        let dataset = shared.completed(args.data()?)?;
-        let canary = Canary::after(shared.canary, args.place.pin.first_cpu(&shared.machine));
-        match Bench::new(args, &shared.machine, dataset, canary, stop).trial(&task)? {
+        let Ground { machine, dataset, canary, .. } = ground;
+        match Bench::new(self, &machine, dataset, canary, stop).trial(&task)? {
             Some(found) => push(found).map(|_| Outcome::Complete),
             None => Ok(Outcome::Interrupted),
         }

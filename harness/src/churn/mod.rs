@@ -18,7 +18,6 @@ pub(crate) mod trial;
 pub mod workload;
 
 pub use args::ChurnArgs;
-pub(crate) use bench::Setting;
 pub use document::{Config, Dataset, Document, Freshness, Garbage, SCHEMA_VERSION, Site, Trial, parse};
 pub(crate) use document::{Told, read};
 pub(crate) use history::Clock;
@@ -28,7 +27,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 
-use crate::apart::Processes;
+use crate::apart::{Processes, Setting};
 use crate::blocks::{Blocks, Repeated};
 use crate::data;
 use crate::machine::{Canary, Machine, MemoryInForce, build_info};
@@ -114,7 +113,7 @@ fn measure(
     };
     let mut measure: Box<Measure<'_>> = match args.apart.isolation() {
         Isolation::Process => {
-            let setting = Setting::new(args, &machine, &dataset, canary.reference());
+            let setting = Setting::new(args, &machine, &dataset, true, canary.reference());
             let processes = Processes::new(&setting, stop)?;
             // The processes have vectors of their own: one copy is enough.
             drop(dataset);

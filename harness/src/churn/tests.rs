@@ -314,3 +314,16 @@ fn the_command_prints_a_table_and_writes_a_document() {
     }
     assert!(document.config.workloads["churn"].reader.is_some() && document.trials[0].points == 300);
 }
+
+/// What the process of a trial gets is what the command was told.
+#[test]
+fn flags_survive_their_way_to_another_process() {
+    for flags in [
+        "--dataset a/b --metric cosine --strategies fine,mvcc --threads 1,3 --workload churn,my.toml --occupancy 30 --writes 0.3",
+        "--fresh 0.1 --stalled-reader --ef 70 --k 7 --seconds 0.07 --sample 9 --seed 18446744073709551615 --pin list:0,2 --in-process",
+    ] {
+        let given = parse(&flags.split(' ').collect::<Vec<_>>());
+        let got: ChurnArgs = serde_json::from_str(&serde_json::to_string(&given).unwrap()).unwrap();
+        assert_eq!(format!("{given:?}"), format!("{got:?}"));
+    }
+}

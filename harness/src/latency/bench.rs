@@ -16,20 +16,13 @@ use super::document::{Closed, Point, RateSearch, Step};
 use super::rate::{self, Goal};
 use super::timing;
 use super::window::{Happened, Loop, Shape, open_window};
-use crate::apart::{Apart, Shared};
+use crate::apart::{Apart, Ground};
 use crate::blocks::{Turn, judged};
 use crate::data::Dataset;
 use crate::flags::OutArgs;
-use crate::machine::{Canary, Machine, canary};
+use crate::machine::{Canary, Machine, PlaceArgs};
 use crate::record::Conditions;
 use crate::sweep::{Bed, Outcome, Strategy, named, recall};
-
-/// What all tasks share that have processes of their own.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Setting {
-    args: LatencyArgs,
-    shared: Shared,
-}
 
 /// What is measured in one turn.
 #[derive(Serialize, Deserialize)]
@@ -71,37 +64,32 @@ impl Display for Task {
     }
 }
 
-impl Setting {
-    /// Of tasks on `dataset`, which `brought` its exact neighbours or not.
-    pub(super) fn new(
-        args: &LatencyArgs,
-        machine: &Machine,
-        dataset: &Dataset,
-        brought: bool,
-        canary: canary::Seconds,
-    ) -> Setting {
-        // Whatever there is to be seen or written, the parent shows and writes.
-        let args = LatencyArgs { output: OutArgs { out: None, quiet: true }, ..args.clone() };
-        Setting { args, shared: Shared::new(machine, dataset, brought, canary) }
-    }
-}
-
-impl Apart for Setting {
+impl Apart for LatencyArgs {
     const COMMAND: &'static str = "latency";
     type Task = Task;
     type Found = Found;
 
+    fn silent(self) -> LatencyArgs {
+        LatencyArgs { output: OutArgs { out: None, quiet: true }, ..self }
+    }
+
+    fn place(&self) -> &PlaceArgs {
+        &self.place
+    }
+
+    fn load(&self) -> Result<Dataset> {
+        self.data()
+    }
+
     fn measure(
         &self,
+        ground: Ground,
         task: Task,
         push: &mut dyn FnMut(Found) -> Result<bool>,
         stop: &'static AtomicBool,
     ) -> Result<Outcome> {
-        let Setting { args, shared } = self;
-        args.place.settle(&shared.machine)?;
-        let dataset = shared.completed(args.data()?)?;
-        let canary = Canary::after(shared.canary, args.place.pin.first_cpu(&shared.machine));
-        Bench::new(args, &shared.machine, dataset, canary, stop)?.task(&task, push)
+        let Ground { machine, dataset, canary, .. } = ground;
+        Bench::new(self, &machine, dataset, canary, stop)?.task(&task, push)
     }
 }
 

@@ -22,7 +22,6 @@ mod worker;
 
 pub use args::LatencyArgs;
 pub use arrivals::Arrivals;
-pub(crate) use bench::Setting;
 pub use document::{Closed, Config, Document, Point, RateSearch, SCHEMA_VERSION, Spread, Step, Timed, parse};
 pub(crate) use document::{KINDS, Kind, read};
 
@@ -31,7 +30,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 
-use crate::apart::Processes;
+use crate::apart::{Processes, Setting};
 use crate::blocks::Blocks;
 use crate::churn::described;
 use crate::data::{TruthCache, TruthSource};

@@ -283,3 +283,16 @@ fn who_is_stopped_before_the_first_window_writes_nothing() {
     assert_eq!(run(&args, &AtomicBool::new(true), &mut out).unwrap(), Outcome::Interrupted);
     assert!(out.is_empty() && !path.exists());
 }
+
+/// What the process of a point gets is what the command was told.
+#[test]
+fn flags_survive_their_way_to_another_process() {
+    for flags in [
+        "--rate 0.3,1e6 --closed --writes 0.1 --arrivals constant --codec sq8+f32 --dataset a/b --metric ip --threads 1,3",
+        "--rate-search --p99 333.3 --strategies fine,mvcc --m 9 --blocks 7 --retries 2 --memory bind:1 --out x --quiet",
+    ] {
+        let given = parse(&flags.split(' ').collect::<Vec<_>>());
+        let got: LatencyArgs = serde_json::from_str(&serde_json::to_string(&given).unwrap()).unwrap();
+        assert_eq!(format!("{given:?}"), format!("{got:?}"));
+    }
+}

@@ -4,21 +4,14 @@ use super::patience::Patience;
 use super::session::{Bench, session};
 use super::standing::Kept;
 use super::{Outcome, Plan, Session, SweepArgs};
-use crate::apart::{Apart, Processes, Shared};
+use crate::apart::{Apart, Ground, Processes};
 use crate::data::Dataset;
-use crate::machine::{Canary, Machine, canary};
+use crate::machine::PlaceArgs;
 use crate::record::{Key, Row};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
-
-/// What all sessions of a sweep share.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Setting {
-    args: SweepArgs,
-    shared: Shared,
-}
 
 /// One session.
 #[derive(Serialize, Deserialize)]
@@ -32,44 +25,38 @@ pub(crate) struct Task {
     patience: Patience,
 }
 
-impl Setting {
-    /// Of a sweep over `dataset`, which `brought` its exact neighbours or not.
-    pub(super) fn new(
-        args: &SweepArgs,
-        machine: &Machine,
-        dataset: &Dataset,
-        brought: bool,
-        canary: canary::Seconds,
-    ) -> Setting {
-        // Whatever there is to be seen, the sweep shows.
-        let args = SweepArgs { quiet: true, ..args.clone() };
-        Setting { args, shared: Shared::new(machine, dataset, brought, canary) }
-    }
-}
-
-impl Apart for Setting {
+impl Apart for SweepArgs {
     const COMMAND: &'static str = "sweep";
     type Task = Task;
     type Found = Box<Row>;
 
+    fn silent(self) -> SweepArgs {
+        SweepArgs { quiet: true, ..self }
+    }
+
+    fn place(&self) -> &PlaceArgs {
+        &self.place
+    }
+
+    fn load(&self) -> Result<Dataset> {
+        self.dataset()
+    }
+
     fn measure(
         &self,
+        ground: Ground,
         task: Task,
         push: &mut dyn FnMut(Box<Row>) -> Result<bool>,
         stop: &'static AtomicBool,
     ) -> Result<Outcome> {
-        let Setting { args, shared } = self;
-        let machine = &shared.machine;
-        let memory = args.place.settle(machine)?;
-        let dataset = shared.completed(args.dataset()?)?;
-        let plan = Plan::new(args, machine, memory, &dataset)?;
+        let Ground { machine, memory, dataset, canary } = ground;
+        let plan = Plan::new(self, &machine, memory, &dataset)?;
         let own = |which: &Session| {
             (which.strategy.name(), which.codec, which.threads)
                 == (&*task.strategy, &*task.codec, task.threads)
         };
         let which = plan.sessions(task.block).find(own).context("there is no such session")?;
-        let canary = Canary::after(shared.canary, plan.first_cpu(machine));
-        let bench = Bench::new(&plan, machine, &dataset, canary, stop);
+        let bench = Bench::new(&plan, &machine, &dataset, canary, stop);
         let (mut patience, mut failed) = (task.patience, None);
         let mut checked = |row: Row| {
             let pushed = row.check().map_err(Into::into).and_then(|()| push(Box::new(row)));
@@ -86,7 +73,7 @@ impl Apart for Setting {
 
 /// Measures the rows `wanted` of one session in a process of its own, and hands each to `push`, which returns false to stop.
 pub(super) fn measured(
-    processes: &Processes<'_, Setting>,
+    processes: &Processes<'_, SweepArgs>,
     which: &Session,
     wanted: &BTreeSet<Key>,
     patience: &mut Patience,

@@ -32,7 +32,6 @@ mod step;
 pub(crate) mod workers;
 mod workload;
 
-pub(crate) use apart::Setting;
 pub use args::{Kind, SweepArgs, TaxArgs};
 pub use hnsw_erased::{ALL, CODECS, CodecInfo, Progress, Strategy};
 pub(crate) use hnsw_erased::{Bed, Hands};
@@ -46,7 +45,7 @@ pub(crate) use sample::sample;
 pub(crate) use session::pool;
 pub use workload::Workload;
 
-use crate::apart::Processes;
+use crate::apart::{Processes, Setting};
 use crate::data::{Dataset, TruthSource};
 use crate::machine::{Canary, Machine, build_info};
 use crate::progress;
