@@ -77,7 +77,7 @@ struct Churn {
 fn what_happened_under_writes_has_a_section_with_garbage_over_time() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("churn.json");
-    let flags = "churn --quiet --strategies slots,mvcc --threads 2 --workload stalled-reader --occupancy 300 --ef-construction 20 --seconds 0.1";
+    let flags = "churn --quiet --in-process --strategies slots,mvcc --threads 2 --workload stalled-reader --occupancy 300 --ef-construction 20 --seconds 0.1";
     let out = ["--out", file.to_str().unwrap()];
     let Churn { args } = Churn::parse_from(flags.split(' ').chain(out));
     churn::run(&args, &AtomicBool::new(false), &mut Vec::new()).unwrap();
@@ -119,7 +119,7 @@ struct Latency {
 fn operations_at_a_given_rate_have_a_section_with_all_of_their_times() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("latency.json");
-    let flags = "latency --quiet --strategies slots,mvcc --threads 2 --rate 300 --writes 0.2 --seconds 0.2 --ef-construction 20 --blocks 1 --retries 0";
+    let flags = "latency --quiet --strategies slots,mvcc --threads 2 --rate 300 --writes 0.2 --seconds 0.2 --ef-construction 20 --blocks 1 --retries 0 --in-process";
     let Latency { args } = Latency::parse_from(flags.split(' ').chain(["--out", file.to_str().unwrap()]));
     latency::run(&args, &AtomicBool::new(false), &mut Vec::new()).unwrap();
     let files = |file: &std::path::Path| Files { latency: Some(file.to_owned()), ..Files::default() };
