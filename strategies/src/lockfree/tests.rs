@@ -53,10 +53,18 @@ fn churn_on_a_fixed_number_of_nodes_takes_no_new_memory() {
         before >= NODES as usize * 128,
         "{before} bytes for as many lists as there are nodes, of up to 32 links"
     );
-    churn(5_000);
-    let grown = graph.slab.cut_bytes() - before;
-    let replaced = 5_000 * NODES as usize * 80;
-    assert!(grown < 16 << 10, "{grown} bytes of fresh memory for {replaced} replaced");
+    // A thread of another test that loses its CPU while it reads holds the epoch back, and so may cost a stretch some memory.
+    let grown: Vec<usize> = (0..10)
+        .map(|_| {
+            let before = graph.slab.cut_bytes();
+            churn(500);
+            graph.slab.cut_bytes() - before
+        })
+        .collect();
+    let replaced = 500 * NODES as usize * 80;
+    let none = grown.iter().filter(|grown| **grown == 0).count();
+    assert!(none >= 5, "bytes of fresh memory for {replaced} replaced, ten times: {grown:?}");
+    assert!(grown.iter().all(|grown| *grown < replaced / 10), "{grown:?} for {replaced}");
 }
 
 #[test]
