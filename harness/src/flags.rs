@@ -78,6 +78,13 @@ pub struct OutArgs {
     pub quiet: bool,
 }
 
+/// Asserts that the process of a task gets these flags as the command was told them.
+#[cfg(test)]
+pub(crate) fn assert_survive<A: Serialize + serde::de::DeserializeOwned + std::fmt::Debug>(given: &A) {
+    let got: A = serde_json::from_str(&serde_json::to_string(given).unwrap()).unwrap();
+    assert_eq!(format!("{given:?}"), format!("{got:?}"));
+}
+
 /// Paths in JSON, which need not be Unicode.
 pub(crate) mod any_path {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
