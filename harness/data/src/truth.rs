@@ -12,6 +12,7 @@ use super::dataset::Dataset;
 use hnsw_core::distance::{LANES, Metric};
 use hnsw_core::vectors::{Codec, F32, Line};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use thiserror::Error;
@@ -24,7 +25,7 @@ const BLOCK_BYTES: usize = 128 << 10;
 const MAX_GROUP: usize = 16;
 
 /// The exact nearest base rows of every query.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Truth {
     /// Neighbours per query.
     pub k: usize,

@@ -2,8 +2,10 @@
 
 use super::{Apart, Said, Setting};
 use crate::churn::ChurnArgs;
+use crate::ladder::LadderArgs;
 use crate::latency::LatencyArgs;
 use crate::output;
+use crate::runbook::RunbookArgs;
 use crate::sweep::SweepArgs;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
@@ -12,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
 /// What a user who tries it learns.
-const BY_HAND: &str = "`hnsw-lab session` is what sweep, tax, noise, churn and latency run for each of their trials; use one of those";
+const BY_HAND: &str = "`hnsw-lab session` is what sweep, tax, noise, churn, latency, runbook and ladder run for each of their trials; use one of those";
 
 /// Does the task that standard input tells of, and says what it finds on standard output.
 ///
@@ -30,6 +32,8 @@ pub fn serve(stop: &'static AtomicBool) -> Result<()> {
         SweepArgs::COMMAND => done::<SweepArgs>(&lines, stop),
         ChurnArgs::COMMAND => done::<ChurnArgs>(&lines, stop),
         LatencyArgs::COMMAND => done::<LatencyArgs>(&lines, stop),
+        RunbookArgs::COMMAND => done::<RunbookArgs>(&lines, stop),
+        LadderArgs::COMMAND => done::<LadderArgs>(&lines, stop),
         _ => bail!(BY_HAND),
     }
 }

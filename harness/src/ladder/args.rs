@@ -8,18 +8,21 @@ use clap::{Args, ValueEnum};
 use hnsw_core::distance::Metric;
 use hnsw_core::error::MAX_EF;
 use hnsw_core::hnsw::IndexConfig;
+use serde::{Deserialize, Serialize};
 
 use super::contest::Kind;
 use super::rungs::{self, Rung};
+use crate::apart::ApartArgs;
+use crate::blocks::BlockArgs;
 use crate::data::generate::{SEED_WORKLOAD, Shape, uniform};
 use crate::data::{Dataset, LoadOptions, TruthCache, TruthSource, embedded, load};
-use crate::flags::{GraphArgs, OutArgs};
+use crate::flags::{GraphArgs, OutArgs, any_path, metric_name};
 use crate::machine::{Machine, PlaceArgs};
 use crate::progress;
-use crate::sweep::{MAX_BLOCKS, check_seconds, check_threads, distinct};
+use crate::sweep::{check_seconds, check_threads, distinct};
 
 /// Sets of vectors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 pub enum Set {
     /// Uniform in the unit cube, 128 dimensions, 100,000 rows: the workload that this project began with
     Seed,
@@ -32,7 +35,7 @@ pub enum Set {
 /// Each rung adds one thing to the one before it: SIMD, layout, a lock for each list, batches, lock-free lists, work stealing, codes of one byte. All build
 /// the same kind of graph (M, ef_construction) and search with the same ef. A block measures all rungs at all thread counts in a random order; gains are
 /// medians of ratios within a block.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
 #[command(
     after_help = "Examples:\n  hnsw-lab ladder\n  hnsw-lab ladder --n 20000 --sets seed --blocks 5 --out ladder.json\n  hnsw-lab ladder --sets real --dataset sift1m/ --n 100000 --rungs layout,fine,lockfree\n  hnsw-lab ladder --queue --sets real --ef 200 --blocks 5"
 )]
@@ -42,9 +45,11 @@ pub struct LadderArgs {
     pub sets: Vec<Set>,
     /// Folder or file of vectors for the set `real`, as `hnsw-lab sweep` reads it [default: the embedded set]
     #[arg(long, value_name = "FILE|DIR")]
+    #[serde(with = "any_path")]
     pub dataset: Option<PathBuf>,
     /// How vectors of --dataset are compared: l2, ip or cosine [default: what the data set says, else l2]
     #[arg(long, value_name = "METRIC", value_parser = crate::data::cmd::metric, requires = "dataset")]
+    #[serde(with = "metric_name")]
     pub metric: Option<Metric>,
     /// Use at most this many base vectors of each set [default: 100000 of `seed`, all of `real`]
     #[arg(long, value_name = "COUNT")]
@@ -70,9 +75,12 @@ pub struct LadderArgs {
     /// Length of a window of searches in seconds (a build takes what it takes)
     #[arg(long, value_name = "S", default_value_t = 1.0, allow_negative_numbers = true)]
     pub seconds: f64,
-    /// How often every rung is measured
-    #[arg(long, value_name = "COUNT", default_value_t = 3)]
-    pub blocks: usize,
+    /// How often.
+    #[command(flatten)]
+    pub blocks: BlockArgs,
+    /// In what process.
+    #[command(flatten)]
+    pub apart: ApartArgs,
     /// Seed of levels, orders and generated data
     #[arg(long, value_name = "SEED", default_value_t = 42)]
     pub seed: u64,
@@ -89,11 +97,7 @@ impl LadderArgs {
     pub(super) fn check(&self) -> Result<()> {
         check_seconds(self.seconds)?;
         self.graph.check()?;
-        ensure!(
-            (1..=MAX_BLOCKS).contains(&self.blocks),
-            "--blocks is {}; it must be from 1 to {MAX_BLOCKS}",
-            self.blocks
-        );
+        self.blocks.check()?;
         ensure!(self.n.is_none_or(|n| n > 0), "--n is 0; at least one row is needed");
         ensure!(self.query_count > 0, "--query-count is 0; at least one query is needed");
         for pops in &self.pops {
@@ -135,9 +139,9 @@ impl LadderArgs {
         distinct(self.sets.clone())
     }
 
-    /// A set with its exact neighbours.
-    pub(super) fn data(&self, set: Set, cache: Option<&TruthCache>, stop: &AtomicBool) -> Result<Dataset> {
-        let mut dataset = match (set, &self.dataset) {
+    /// A set, with its exact neighbours if it brings them.
+    pub(super) fn load(&self, set: Set) -> Result<Dataset> {
+        Ok(match (set, &self.dataset) {
             (Set::Seed, _) => uniform(&Shape {
                 rows: self.n.unwrap_or(SEED_WORKLOAD.rows),
                 queries: self.query_count,
@@ -154,17 +158,27 @@ impl LadderArgs {
                 },
             )?,
             (Set::Real, None) => first_of(&embedded(), self.n, self.query_count)?,
-        };
+        })
+    }
+
+    /// A set with its exact neighbours, and where they are from.
+    pub(super) fn data(
+        &self,
+        set: Set,
+        cache: Option<&TruthCache>,
+        stop: &AtomicBool,
+    ) -> Result<(Dataset, TruthSource)> {
+        let mut dataset = self.load(set)?;
         let source = progress::watched(
             "exact neighbours, kept for the next time",
             self.output.quiet,
             stop,
             |watch| dataset.ensure_truth(self.graph.k, cache, watch),
         )?;
-        if let TruthSource::Computed { not_cached: Some(why) } = source {
+        if let TruthSource::Computed { not_cached: Some(why) } = &source {
             eprintln!("note: the exact neighbours will be computed again the next time: {why}");
         }
-        Ok(dataset)
+        Ok((dataset, source))
     }
 }
 

@@ -11,6 +11,7 @@ use hnsw_core::graph::{Graph, NodeId};
 use hnsw_core::hnsw::{Index, IndexConfig, Scratch};
 use hnsw_core::vectors::{F32, Vectors};
 use hnsw_strategies::LockFree;
+use serde::{Deserialize, Serialize};
 
 use super::document::{Way, WayBlock};
 use super::naive::Near;
@@ -63,7 +64,7 @@ impl Ground {
 }
 
 /// How queries are answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Kind {
     /// Each thread searches for queries of its own, by the search of the index.
     Alone,
@@ -234,19 +235,27 @@ pub(super) fn faults(answers: &[Vec<Near>]) -> usize {
     answers.iter().filter(faulty).count()
 }
 
-/// A block of a way at a thread count, before it is put together with others.
-pub(super) struct Sample {
+/// What a sample is of.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Which {
     pub(super) kind: Kind,
     pub(super) threads: usize,
     pub(super) oversubscribed: bool,
-    pub(super) block: WayBlock,
-    pub(super) faults: usize,
+    pub(super) block: usize,
+    pub(super) attempt: usize,
+}
+
+/// A block of a way at a thread count, before it is put together with others.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Sample {
+    which: Which,
+    block: WayBlock,
+    faults: usize,
 }
 
 impl Sample {
     pub(super) fn of(
-        (kind, threads, block): (Kind, usize, usize),
-        oversubscribed: bool,
+        which: Which,
         dataset: &Dataset,
         k: usize,
         measured: &Measured,
@@ -260,11 +269,10 @@ impl Sample {
         })?;
         tainted.extend(measured.unpinned.clone());
         Ok(Sample {
-            kind,
-            threads,
-            oversubscribed,
+            which,
             block: WayBlock {
-                block,
+                block: which.block,
+                attempt: which.attempt,
                 queries_per_second: op.per_second,
                 p50_us: op.latency_us.p50,
                 p99_us: op.latency_us.p99,
@@ -282,8 +290,9 @@ impl Sample {
 pub(super) fn ways(samples: &[Sample]) -> Vec<Way> {
     let mut gathered: BTreeMap<(Kind, usize), Vec<&Sample>> = BTreeMap::new();
     for sample in samples {
-        gathered.entry((sample.kind, sample.threads)).or_default().push(sample);
+        gathered.entry((sample.which.kind, sample.which.threads)).or_default().push(sample);
     }
+    // A later one of the same block takes the place of the one before.
     let by_block = |key: (Kind, usize), of: fn(&WayBlock) -> f64| -> BTreeMap<usize, f64> {
         let samples = gathered.get(&key).into_iter().flatten();
         samples.map(|sample| (sample.block.block, of(&sample.block))).collect()
@@ -295,7 +304,7 @@ pub(super) fn ways(samples: &[Sample]) -> Vec<Way> {
     let way = |(key, samples): (&(Kind, usize), &Vec<&Sample>)| {
         let spread = |of: fn(&WayBlock) -> f64| Spread::of(by_block(*key, of).into_values());
         let mut blocks: Vec<WayBlock> = samples.iter().map(|sample| sample.block.clone()).collect();
-        blocks.sort_by_key(|block| block.block);
+        blocks.sort_by_key(|block| (block.block, block.attempt));
         let (kind, threads) = *key;
         Way {
             pops: match kind {
@@ -303,7 +312,7 @@ pub(super) fn ways(samples: &[Sample]) -> Vec<Way> {
                 Kind::Shared { pops } => Some(pops),
             },
             threads,
-            oversubscribed: samples[0].oversubscribed,
+            oversubscribed: samples[0].which.oversubscribed,
             queries_per_second: spread(|block| block.queries_per_second),
             p50_us: spread(|block| block.p50_us),
             p99_us: spread(|block| block.p99_us),

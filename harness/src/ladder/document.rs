@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::churn::Dataset;
 use crate::limit::Spread;
 use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
-use crate::record::Conditions;
+use crate::record::{Conditions, Isolation};
 use crate::stats;
 
 /// The version of the form of [`Document`].
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// What each step of optimisation gives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,6 +57,10 @@ pub struct Config {
     pub seconds: f64,
     /// How often each rung was to be measured.
     pub blocks: usize,
+    /// How often a disturbed trial was tried again at most.
+    pub retries: usize,
+    /// What measured the rungs, or with `--queue` the blocks.
+    pub isolation: Isolation,
     /// Seed of levels, orders and generated data.
     pub seed: u64,
     /// How threads were placed.
@@ -135,7 +139,7 @@ pub struct Point {
     pub queries: Rate,
     /// Mean recall@k over all queries.
     pub recall: Spread,
-    /// What was measured, block by block.
+    /// What was measured, block by block. Of those of one block the last one counts.
     pub blocks: Vec<Block>,
 }
 
@@ -159,6 +163,8 @@ pub struct Rate {
 pub struct Block {
     /// Number of the block.
     pub block: usize,
+    /// How often it was tried before in this block: a trial that the machine disturbed is tried again.
+    pub attempt: usize,
     /// Inserts per second.
     pub inserts_per_second: f64,
     /// Searches per second.
@@ -199,7 +205,7 @@ pub struct Way {
     pub x_distances: Option<Spread>,
     /// Answers that name a node twice or are not in order. There must be none.
     pub faulty_answers: usize,
-    /// What was measured, block by block.
+    /// What was measured, block by block. Of those of one block the last one counts.
     pub blocks: Vec<WayBlock>,
 }
 
@@ -209,6 +215,8 @@ pub struct Way {
 pub struct WayBlock {
     /// Number of the block.
     pub block: usize,
+    /// How often it was tried before in this block: a trial that the machine disturbed is tried again.
+    pub attempt: usize,
     /// Searches per second.
     pub queries_per_second: f64,
     /// Half of the queries took no longer, in microseconds.
@@ -223,6 +231,11 @@ pub struct WayBlock {
     pub conditions: Conditions,
     /// Why not to trust the rates; empty if nothing is known against them.
     pub tainted: Vec<String>,
+}
+
+/// Of trials in the order of time, the last one of each block: only what was disturbed is tried again, so it is the best that there is.
+pub(super) fn counted<T>(trials: impl IntoIterator<Item = T>, block: impl Fn(&T) -> usize) -> Vec<T> {
+    trials.into_iter().map(|trial| (block(&trial), trial)).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
 /// A block of a rung at a thread count, before it is put together with others.
@@ -244,6 +257,7 @@ pub(super) fn points(samples: &[Sample]) -> Vec<Point> {
         gathered.entry((sample.rung, sample.threads)).or_default().push(sample);
     }
     let rate = |(rung, threads): (usize, usize), of: fn(&Block) -> f64| {
+        // A later one of the same block takes the place of the one before.
         let by_block = |key: (usize, usize)| -> BTreeMap<usize, f64> {
             let samples = gathered.get(&key).into_iter().flatten();
             samples.map(|sample| (sample.block.block, of(&sample.block))).collect()
@@ -262,7 +276,8 @@ pub(super) fn points(samples: &[Sample]) -> Vec<Point> {
     };
     let point = |(key, samples): (&(usize, usize), &Vec<&Sample>)| {
         let mut blocks: Vec<Block> = samples.iter().map(|sample| sample.block.clone()).collect();
-        blocks.sort_by_key(|block| block.block);
+        blocks.sort_by_key(|block| (block.block, block.attempt));
+        let counts = counted(&blocks, |block| block.block);
         Point {
             rung: samples[0].name.to_owned(),
             adds: samples[0].adds.to_owned(),
@@ -270,7 +285,7 @@ pub(super) fn points(samples: &[Sample]) -> Vec<Point> {
             oversubscribed: samples[0].oversubscribed,
             inserts: rate(*key, |block| block.inserts_per_second),
             queries: rate(*key, |block| block.queries_per_second),
-            recall: Spread::of(blocks.iter().map(|block| block.recall)),
+            recall: Spread::of(counts.iter().map(|block| block.recall)),
             blocks,
         }
     };

@@ -2,7 +2,8 @@
 //!
 //! - `naive`: that index;
 //! - `rungs`: the steps, each of which adds one thing;
-//! - `trial`: a build and a window of searches on one of them.
+//! - `trial`: a build and a window of searches on one of them;
+//! - `bench`: that, or all ways to share a query, in this process or in one of its own.
 //!
 //! With `--queue` another question: whether several threads should work on one query.
 //!
@@ -10,6 +11,7 @@
 //! - `contest`: beside a query for each thread.
 
 mod args;
+mod bench;
 mod contest;
 mod document;
 mod naive;
@@ -27,16 +29,18 @@ pub use document::{
 
 use std::io::Write;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::blocks::{self, Watch};
+use crate::apart::{Processes, Setting};
+use crate::blocks::Blocks;
 use crate::churn::described;
-use crate::data::{self, TruthCache};
+use crate::data::{self, TruthCache, TruthSource};
 use crate::machine::{Canary, Machine, MemoryInForce, build_info};
-use crate::sweep::{Outcome, sample};
+use crate::record::Isolation;
+use crate::sweep::Outcome;
 use crate::{output, progress, record};
+use bench::{Asked as Wanted, Bench, Found, Task};
 use document::Sample;
 use rungs::Rung;
 
@@ -60,6 +64,7 @@ fn run_with(
     let memory = args.place.settle(&machine)?;
     let (document, outcome) = measure(args, machine, memory, cache, stop)?;
     if document.sets.is_empty() {
+        let outcome = outcome?;
         eprintln!("stopped before the first rung was measured; nothing was written");
         return Ok(outcome);
     }
@@ -71,39 +76,46 @@ fn run_with(
         faulty == 0,
         "{faulty} answers name a node twice or are not in order; please report this with the command"
     );
-    Ok(outcome)
+    outcome.map_err(|error| output::cut_short(&error, args.output.out.as_deref()))
 }
 
+/// What was measured, and how it ended.
 fn measure(
     args: &LadderArgs,
     machine: Machine,
     memory: MemoryInForce,
     cache: Option<&TruthCache>,
     stop: &AtomicBool,
-) -> Result<(Document, Outcome)> {
+) -> Result<(Document, Result<Outcome>)> {
     output::warn_of_debug_build();
     let (rungs, threads) = (args.chosen()?, args.thread_counts(&machine));
-    let (mut sets, mut outcome) = (Vec::new(), Outcome::Complete);
     // All of them first: what cannot be read is told before the time is spent.
-    let datasets: Vec<_> =
-        args.distinct_sets().into_iter().map(|set| args.data(set, cache, stop)).collect::<Result<_>>()?;
-    let (started, canary) = (record::now_rfc3339(), Canary::new(args.place.pin.first_cpu(&machine)));
-    let bench = Bench { args, machine: &machine, canary: &canary, stop };
-    for dataset in &datasets {
+    let chosen = args.distinct_sets();
+    let datasets: Vec<_> = chosen.iter().map(|set| args.data(*set, cache, stop)).collect::<Result<_>>()?;
+    let started = record::now_rfc3339();
+    let canary = Canary::new(args.place.pin.first_cpu(&machine));
+    let (mut sets, mut outcome) = (Vec::new(), Ok(Outcome::Complete));
+    for (set, (dataset, source)) in chosen.into_iter().zip(datasets) {
+        let of = Of { args: &LadderArgs { sets: vec![set], ..args.clone() }, machine: &machine, stop };
+        let dataset_is = described(&dataset);
+        let reference = Canary::after(canary.reference(), args.place.pin.first_cpu(&machine));
+        let mut measure = of.measurer(dataset, &source, reference)?;
         let (mut samples, mut contests) = (Vec::new(), Vec::new());
+        let name = &dataset_is.name;
         outcome = match args.queue {
-            false => climb(&bench, dataset, (&rungs, &threads), &mut samples)?,
-            true => contend(&bench, dataset, &mut contests)?,
+            false => climb(&of, name, (&rungs, &threads), &mut measure, &mut samples),
+            true => contend(&of, name, &mut measure, &mut contests),
         };
         if !samples.is_empty() || !contests.is_empty() {
             let (points, queue) = (document::points(&samples), contest::ways(&contests));
-            sets.push(Climb { dataset: described(dataset), points, queue });
+            sets.push(Climb { dataset: dataset_is, points, queue });
         }
-        if outcome == Outcome::Interrupted {
+        if !matches!(outcome, Ok(Outcome::Complete)) {
             break;
         }
     }
     let placement = args.place.pin.seats(&machine, threads.iter().copied().max().unwrap_or(1));
+    let rung_names = rungs.iter().map(|rung| rung.name.to_owned()).collect();
     let document = Document {
         schema_version: SCHEMA_VERSION,
         started,
@@ -111,11 +123,7 @@ fn measure(
         machine,
         build: build_info(),
         config: Config {
-            rungs: if args.queue {
-                Vec::new()
-            } else {
-                rungs.iter().map(|rung| rung.name.to_owned()).collect()
-            },
+            rungs: if args.queue { Vec::new() } else { rung_names },
             pops: if args.queue { args.pops.clone() } else { Vec::new() },
             threads,
             m: args.graph.m,
@@ -123,7 +131,9 @@ fn measure(
             ef: args.graph.ef,
             k: args.graph.k,
             seconds: args.seconds,
-            blocks: args.blocks,
+            blocks: args.blocks.blocks,
+            retries: args.blocks.retries,
+            isolation: args.apart.isolation(),
             seed: args.seed,
             pin: args.place.pin.clone(),
             placement,
@@ -135,104 +145,88 @@ fn measure(
     Ok((document, outcome))
 }
 
-/// What all sets share.
-struct Bench<'a> {
+/// Does one task, and hands what it finds to the other.
+type Measure<'a> = dyn FnMut(&Task, &mut dyn FnMut(Found) -> bool) -> Result<Outcome> + 'a;
+
+/// What is measured on one set.
+struct Of<'a> {
     args: &'a LadderArgs,
     machine: &'a Machine,
-    canary: &'a Canary,
     stop: &'a AtomicBool,
 }
 
-/// Measures all rungs on a set, block by block, into `samples`.
-fn climb(
-    bench: &Bench<'_>,
-    dataset: &data::Dataset,
-    (rungs, threads): (&[&'static Rung], &[usize]),
-    samples: &mut Vec<Sample>,
-) -> Result<Outcome> {
-    let Bench { args, machine, canary, stop } = *bench;
-    let learnt = sample(dataset);
-    for block in 0..args.blocks {
-        let mut all: Vec<(usize, usize)> =
-            (0..rungs.len()).flat_map(|rung| threads.iter().map(move |threads| (rung, *threads))).collect();
-        blocks::shuffle(args.seed, block, &mut all);
-        for (place, threads) in all {
-            let rung = rungs[place];
-            let what =
-                format!("{}: block {}/{}, {} x{threads}", dataset.name(), block + 1, args.blocks, rung.name);
-            let spinner = progress::spinner(what, args.output.quiet);
-            let shape = trial::Shape {
-                dataset,
-                config: args.config(dataset),
-                sample: &learnt,
-                cpus: args.place.pin.plan(machine, threads),
-                k: args.graph.k,
-                ef: args.graph.ef,
-                window: Duration::from_secs_f64(args.seconds),
-                stop,
-            };
-            let (oversubscribed, watch) =
-                (args.place.pin.oversubscribes(machine, threads), Watch::begin(canary));
-            let measured = trial::run(rung.make, &shape)?;
-            let (conditions, mut tainted) = watch.end(oversubscribed);
-            spinner.finish_and_clear();
-            let Some(measured) = measured else { return Ok(Outcome::Interrupted) };
-            tainted.extend(measured.unpinned);
-            samples.push(Sample {
-                rung: place,
-                name: rung.name,
-                adds: rung.adds,
-                threads,
-                oversubscribed,
-                block: Block {
-                    block,
-                    inserts_per_second: measured.inserts_per_second,
-                    queries_per_second: measured.queries_per_second,
-                    recall: measured.recall,
-                    conditions,
-                    tainted,
-                },
-            });
-        }
+impl<'a> Of<'a> {
+    /// What measures on a set that has its exact neighbours from there.
+    fn measurer(
+        &self,
+        dataset: data::Dataset,
+        truth: &TruthSource,
+        canary: Canary,
+    ) -> Result<Box<Measure<'a>>> {
+        let Of { args, machine, stop } = *self;
+        Ok(match args.apart.isolation() {
+            Isolation::Process => {
+                let brought = *truth == TruthSource::Given;
+                let setting = Setting::new(args, machine, &dataset, brought, canary.reference());
+                let processes = Processes::new(&setting, stop)?;
+                // The processes have vectors of their own: no copy is needed here.
+                drop(dataset);
+                Box::new(move |task, push| processes.run(task, task, push))
+            }
+            Isolation::None => {
+                let bench = Bench::new(args, machine, dataset, canary, stop);
+                Box::new(move |task, push| bench.task(task, &mut |found| Ok(push(found))))
+            }
+        })
     }
-    Ok(Outcome::Complete)
 }
 
-/// Measures the ways to answer queries on a set, block by block, into `samples`.
+/// Measures all rungs, block by block, into `samples`.
+fn climb(
+    of: &Of<'_>,
+    set: &str,
+    (rungs, threads): (&[&'static Rung], &[usize]),
+    measure: &mut Measure<'_>,
+    samples: &mut Vec<Sample>,
+) -> Result<Outcome> {
+    let wanted: Vec<(usize, usize)> =
+        (0..rungs.len()).flat_map(|rung| threads.iter().map(move |threads| (rung, *threads))).collect();
+    Blocks::new(of.args.blocks, of.args.seed).all(&wanted, |&(place, threads), turn| {
+        let Rung { name, adds, .. } = *rungs[place];
+        let task = Task { set: set.to_owned(), asked: Wanted::Rung(name.to_owned(), threads), turn };
+        let spinner = progress::spinner(task.to_string(), of.args.output.quiet);
+        let oversubscribed = of.args.place.pin.oversubscribes(of.machine, threads);
+        let mut again = false;
+        let outcome = measure(&task, &mut |found| {
+            if let Found::Rung { block, disturbed } = found {
+                again = disturbed;
+                samples.push(Sample { rung: place, name, adds, threads, oversubscribed, block });
+            }
+            true
+        })?;
+        spinner.finish_and_clear();
+        Ok((outcome == Outcome::Complete).then_some(again))
+    })
+}
+
+/// Measures the ways to answer queries, block by block, into `samples`.
 fn contend(
-    bench: &Bench<'_>,
-    dataset: &data::Dataset,
+    of: &Of<'_>,
+    set: &str,
+    measure: &mut Measure<'_>,
     samples: &mut Vec<contest::Sample>,
 ) -> Result<Outcome> {
-    let Bench { args, machine, canary, stop } = *bench;
-    let spinner = progress::spinner(format!("{}: the graph", dataset.name()), args.output.quiet);
-    let ground = contest::Ground::new(dataset, args.config(dataset), stop)?;
-    spinner.finish_and_clear();
-    let Some(ground) = ground else { return Ok(Outcome::Interrupted) };
-    for block in 0..args.blocks {
-        let mut ways = args.ways(machine);
-        blocks::shuffle(args.seed, block, &mut ways);
-        for (kind, threads) in ways {
-            let what =
-                format!("{}: block {}/{}, {kind:?} x{threads}", dataset.name(), block + 1, args.blocks);
-            let spinner = progress::spinner(what, args.output.quiet);
-            let shape = contest::Shape {
-                dataset,
-                cpus: args.place.pin.plan(machine, threads),
-                k: args.graph.k,
-                ef: args.graph.ef,
-                window: Duration::from_secs_f64(args.seconds),
-                stop,
-            };
-            let (oversubscribed, watch) =
-                (args.place.pin.oversubscribes(machine, threads), Watch::begin(canary));
-            let measured = contest::run(&ground, kind, &shape)?;
-            let seen = watch.end(oversubscribed);
-            spinner.finish_and_clear();
-            let Some(measured) = measured else { return Ok(Outcome::Interrupted) };
-            let which = (kind, threads, block);
-            samples.push(contest::Sample::of(which, oversubscribed, dataset, args.graph.k, &measured, seen)?);
-        }
-    }
-    Ok(Outcome::Complete)
+    Blocks::new(of.args.blocks, of.args.seed).all(&[()], |(), turn| {
+        let task = Task { set: set.to_owned(), asked: Wanted::Queue, turn };
+        let spinner = progress::spinner(task.to_string(), of.args.output.quiet);
+        let outcome = measure(&task, &mut |found| {
+            if let Found::Way(sample) = found {
+                samples.push(*sample);
+            }
+            true
+        })?;
+        spinner.finish_and_clear();
+        // Those that were disturbed were tried again on the same graph.
+        Ok((outcome == Outcome::Complete).then_some(false))
+    })
 }

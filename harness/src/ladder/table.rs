@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use comfy_table::{Cell, Table};
 
-use super::document::{Asked, Climb, Document, Point, Rate, Way};
+use super::document::{Asked, Block, Climb, Document, Point, Rate, Way, WayBlock, counted};
 use crate::limit::Spread;
 use crate::report::{grouped, plain};
 
@@ -53,8 +53,7 @@ pub(super) fn print(document: &Document, out: &mut dyn Write) -> io::Result<()> 
         writeln!(out, "* more threads than this process may use CPUs")?;
     }
     for point in points() {
-        let reasons = point.blocks.iter().map(|block| &block.tainted[..]);
-        distrust(&format!("{} x{}", point.rung, point.threads), reasons, out)?;
+        distrust(&format!("{} x{}", point.rung, point.threads), &reasons(point), out)?;
     }
     Ok(())
 }
@@ -97,18 +96,26 @@ fn cells(point: &Point) -> Vec<Cell> {
     cells.extend(rate(&point.inserts));
     cells.extend(rate(&point.queries));
     cells.push(format!("{:.3}", point.recall.median));
-    cells.push(flags(point.oversubscribed, point.blocks.iter().any(|block| !block.tainted.is_empty())));
+    cells.push(flags(point.oversubscribed, &reasons(point)));
     cells.into_iter().map(Cell::new).collect()
 }
 
+/// Why not to trust each block of a point.
+fn reasons(point: &Point) -> Vec<&[String]> {
+    let counted: Vec<&Block> = counted(&point.blocks, |block| block.block);
+    counted.into_iter().map(|block| &block.tainted[..]).collect()
+}
+
+/// Why not to trust each block of a way.
+fn way_reasons(way: &Way) -> Vec<&[String]> {
+    let counted: Vec<&WayBlock> = counted(&way.blocks, |block| block.block);
+    counted.into_iter().map(|block| &block.tainted[..]).collect()
+}
+
 /// Says why not to trust a point: in how many of its blocks, and what for in the first of them.
-fn distrust<'a>(
-    what: &str,
-    blocks: impl ExactSizeIterator<Item = &'a [String]>,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+fn distrust(what: &str, blocks: &[&[String]], out: &mut dyn Write) -> io::Result<()> {
     let all = blocks.len();
-    let tainted: Vec<&[String]> = blocks.filter(|reasons| !reasons.is_empty()).collect();
+    let tainted: Vec<&[String]> = blocks.iter().copied().filter(|reasons| !reasons.is_empty()).collect();
     match tainted.first() {
         None => Ok(()),
         Some(first) => {
@@ -117,7 +124,8 @@ fn distrust<'a>(
     }
 }
 
-fn flags(oversubscribed: bool, tainted: bool) -> String {
+fn flags(oversubscribed: bool, blocks: &[&[String]]) -> String {
+    let tainted = blocks.iter().any(|reasons| !reasons.is_empty());
     let flags = [(oversubscribed, "*"), (tainted, "!")];
     flags.into_iter().filter_map(|(is, flag)| is.then_some(flag)).collect()
 }
@@ -209,8 +217,7 @@ fn print_queue(document: &Document, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "* more threads than this process may use CPUs")?;
     }
     for way in ways() {
-        let reasons = way.blocks.iter().map(|block| &block.tainted[..]);
-        distrust(&format!("{} x{}", work_on(way), way.threads), reasons, out)?;
+        distrust(&format!("{} x{}", work_on(way), way.threads), &way_reasons(way), out)?;
     }
     Ok(())
 }
@@ -232,7 +239,7 @@ fn queue_cells(way: &Way) -> Vec<Cell> {
         format!("{:.4}", way.recall.median),
         grouped(way.distances_per_query.median.round()),
         ratio(&way.x_distances),
-        flags(way.oversubscribed, way.blocks.iter().any(|block| !block.tainted.is_empty())),
+        flags(way.oversubscribed, &way_reasons(way)),
     ];
     cells.into_iter().map(Cell::new).collect()
 }

@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use super::contest::Kind;
-use super::document::points;
+use super::document::{counted, points};
 use super::*;
-use crate::flags::OutArgs;
+use crate::flags::{OutArgs, assert_survive};
 use crate::record::Conditions;
+use crate::sweep::sample;
 use clap::Parser;
 
 #[derive(Debug, Parser)]
@@ -17,7 +20,7 @@ fn parse(args: &[&str]) -> LadderArgs {
 
 /// Small enough for a test; what it measures means nothing.
 fn tiny(args: &[&str]) -> LadderArgs {
-    const TINY: [&str; 13] = [
+    const TINY: [&str; 16] = [
         "--m",
         "8",
         "--ef-construction",
@@ -31,6 +34,10 @@ fn tiny(args: &[&str]) -> LadderArgs {
         "--pin",
         "none",
         "--quiet",
+        "--retries",
+        "0",
+        // The program of a test is not the one whose processes measure; `tests/cli` has that.
+        "--in-process",
     ];
     parse(&[&TINY[..], args].concat())
 }
@@ -129,7 +136,7 @@ fn a_stop_leaves_nothing_behind() {
 #[test]
 fn a_stop_reaches_every_kind_of_rung() {
     let args = LadderArgs { query_count: 1000, ..tiny(&["--sets", "real"]) };
-    let dataset = args.data(Set::Real, None, &AtomicBool::new(false)).unwrap();
+    let (dataset, _) = args.data(Set::Real, None, &AtomicBool::new(false)).unwrap();
     let stop = AtomicBool::new(true);
     for rung in &rungs::RUNGS {
         let shape = trial::Shape {
@@ -155,6 +162,7 @@ fn told(rung: usize, threads: usize, block: usize, rates: [f64; 2], tainted: &[&
         oversubscribed: false,
         block: Block {
             block,
+            attempt: 0,
             inserts_per_second: rates[0],
             queries_per_second: rates[1],
             recall: 0.5,
@@ -190,11 +198,42 @@ fn gains_are_ratios_within_a_block() {
     assert_eq!((points[3].queries.x_before, points[3].queries.x_first), (spread(&[4.0]), spread(&[8.0])));
 }
 
+/// What was disturbed is kept, and what was measured after it in the same block is what the figures are of.
+#[test]
+fn of_a_block_that_was_tried_again_the_last_trial_counts() {
+    let again = |attempt: usize, mut sample: Sample| {
+        sample.block.attempt = attempt;
+        sample.block.recall = attempt as f64;
+        sample
+    };
+    let samples = [
+        told(0, 1, 0, [10.0, 1.0], &[]),
+        again(0, told(1, 1, 0, [1.0, 1.0], &["noise"])),
+        again(1, told(1, 1, 0, [30.0, 4.0], &[])),
+    ];
+    let points = points(&samples);
+    let spread = |value: f64| crate::limit::Spread::of([value].into_iter());
+    assert_eq!(points[1].inserts.x_before, Some(spread(3.0)));
+    assert_eq!((points[1].queries.per_second, points[1].recall), (spread(4.0), spread(1.0)));
+    assert_eq!(points[1].blocks.iter().map(|block| block.attempt).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(counted([(0, 'a'), (0, 'b'), (2, 'c')], |trial| trial.0), [(0, 'b'), (2, 'c')]);
+}
+
+#[test]
+fn flags_survive_the_way_to_a_process() {
+    for flags in [
+        "--sets seed --n 20000 --rungs layout,fine --threads 1,2 --blocks 2 --retries 0",
+        "--queue --pops 1,8 --sets real --dataset a/b --metric cosine --ef 200 --seed 7",
+    ] {
+        assert_survive(&parse(&flags.split(' ').collect::<Vec<_>>()));
+    }
+}
+
 /// A graph of the embedded vectors, or of few that are all near each other.
 fn ground(rows: &str, queries: usize) -> (contest::Ground, data::Dataset) {
     let args = LadderArgs { query_count: queries, ..tiny(&["--n", rows, "--sets", "real"]) };
     let never = AtomicBool::new(false);
-    let dataset = args.data(Set::Real, None, &never).unwrap();
+    let (dataset, _) = args.data(Set::Real, None, &never).unwrap();
     (contest::Ground::new(&dataset, args.config(&dataset), &never).unwrap().unwrap(), dataset)
 }
 

@@ -2,9 +2,11 @@
 
 use anyhow::{Context, Result};
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
 use super::steps::Runbook;
 use super::tags;
+use crate::apart::ApartArgs;
 use crate::blocks::BlockArgs;
 use crate::builtin;
 use crate::churn::trial::{self, Subject};
@@ -24,7 +26,7 @@ pub(super) const BUILT_IN: [(&str, &str); 2] = [
 /// Reads runbooks of the streaming track of big-ann-benchmarks: YAML with numbered steps, each of which inserts rows of the data set, deletes or
 /// replaces points, or searches for all queries. A step is done by all threads together, and the next one begins when it has ended. At each search
 /// step the answers are scored against the exact neighbours among the points that are live.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
 #[command(
     after_help = "Examples:\n  hnsw-lab runbook\n  hnsw-lab runbook expiry --strategies lockfree,mvcc --overlap-search\n  hnsw-lab runbook final_runbook.yaml --dataset msturing30m --set msturing-30M-clustered --out final.json"
 )]
@@ -54,6 +56,9 @@ pub struct RunbookArgs {
     /// How often.
     #[command(flatten)]
     pub blocks: BlockArgs,
+    /// In what process.
+    #[command(flatten)]
+    pub apart: ApartArgs,
     /// Seed of levels and of the queries of --overlap-search
     #[arg(long, value_name = "SEED", default_value_t = 42)]
     pub seed: u64,

@@ -6,7 +6,7 @@ use super::steps::Kind;
 use crate::blocks::{Gathered, Repeated};
 use crate::churn::Dataset;
 use crate::machine::{BuildInfo, Machine, MemoryInForce, Placement, Seat};
-use crate::record::{Conditions, Memory, Op};
+use crate::record::{Conditions, Isolation, Memory, Op};
 
 /// The version of the form of [`Document`].
 pub const SCHEMA_VERSION: u32 = 2;
@@ -70,6 +70,9 @@ pub struct Config {
     pub blocks: usize,
     /// How often a disturbed trial was tried again at most.
     pub retries: usize,
+    /// What measured the trials. Documents without it are of one process.
+    #[serde(default)]
+    pub isolation: Isolation,
     /// Seed of levels and of queries beside the steps.
     pub seed: u64,
     /// How threads were placed.

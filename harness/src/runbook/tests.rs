@@ -1,11 +1,17 @@
 use super::*;
-use crate::flags::OutArgs;
+use crate::blocks::Turn;
+use crate::churn::trial::Store;
+use crate::data::CodedBase;
+use crate::flags::{OutArgs, assert_survive};
+use crate::record::Conditions;
 use clap::Parser;
 use hnsw_core::hnsw::{Index, IndexConfig};
 use hnsw_strategies::{Fine, LockFree};
 
 use super::args::BUILT_IN;
-use super::steps::{Runbook, Step};
+use super::bench::{Exact, Of, all_steps, ended};
+use super::replay::{Replay, Shape};
+use super::steps::Step;
 use super::tags::{Point, Tags, check};
 use crate::churn::tests::Planted;
 use crate::data::generate::{self, uniform};
@@ -217,14 +223,15 @@ fn shape<'a>(dataset: &'a Dataset, runbook: &'a Runbook, overlap: bool) -> Shape
 
 fn replayed(store: Box<dyn Store>, dataset: &Dataset, runbook: &Runbook, overlap: bool) -> Trial {
     let stop = AtomicBool::new(false);
-    let truths = score::truths(runbook, dataset, 10, &stop).unwrap();
-    let exact = Exact { truths, base: CodedBase::of(dataset) };
+    let truths: Arc<[_]> = score::truths(runbook, dataset, 10, &stop).unwrap().into();
+    let exact = Exact { truths: &truths, base: &CodedBase::of(dataset) };
     let shape = shape(dataset, runbook, overlap);
-    let conditions = Conditions::default();
-    let replayed = all_steps(store.as_ref(), &shape, &exact, |_| (), &stop).unwrap().unwrap();
+    let replayed = all_steps(store.as_ref(), &shape, &exact, &mut |_| Ok(true), &stop).unwrap().unwrap();
     let turn = Turn { number: 0, block: 0, attempt: 0 };
-    let of = Of { strategy: "it", threads: 3, oversubscribed: false, turn, conditions, tainted: Vec::new() };
-    ended(of, store, replayed)
+    let (strategy, digest) = ("it".to_owned(), String::new());
+    let task = Task { strategy, threads: 3, turn, digest, truths: Arc::clone(&truths) };
+    let (conditions, tainted) = (Conditions::default(), Vec::new());
+    ended(Of { task: &task, oversubscribed: false, conditions, tainted }, store, replayed)
 }
 
 /// Inserts, deletes and replaces, with a search after each and one before any.
@@ -328,6 +335,27 @@ fn a_strategy_that_returns_removed_points_is_caught_beside_a_step() {
     );
 }
 
+/// What is scored in the process of a trial is what the command computed: not one distance may differ.
+#[test]
+fn exact_neighbours_survive_the_way_to_a_process() {
+    let (dataset, runbook) = (dataset(), lively());
+    let given = score::truths(&runbook, &dataset, 10, &AtomicBool::new(false)).unwrap();
+    assert!(given[0].is_none() && given[1].is_some());
+    let got: Vec<Option<data::Truth>> =
+        serde_json::from_str(&serde_json::to_string(&given).unwrap()).unwrap();
+    assert_eq!(got, given);
+}
+
+#[test]
+fn flags_survive_the_way_to_a_process() {
+    for flags in [
+        "expiry --overlap-search --strategies fine,mvcc --threads 1,2 --blocks 2",
+        "a.yaml --set b --dataset c --ef 20 --seed 7",
+    ] {
+        assert_survive(&args(&flags.split(' ').collect::<Vec<_>>()));
+    }
+}
+
 #[test]
 fn a_replay_ends_when_the_user_wants() {
     let (dataset, runbook) = (dataset(), lively());
@@ -357,6 +385,8 @@ fn the_command_prints_tables_and_writes_a_document() {
             "2",
             "--retries",
             "0",
+            // The program of a test is not the one whose processes measure; `tests/cli` has that.
+            "--in-process",
         ])
     };
     let mut out = Vec::new();

@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use hnsw_lab::record::{Isolation, Key, Row};
-use hnsw_lab::{churn, latency};
+use hnsw_lab::{churn, ladder, latency, runbook};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
@@ -356,6 +356,98 @@ fn each_point_of_latency_has_a_process_of_its_own_and_says_the_same_without() {
         (found.searches.len(), found.points.len()),
         (1, usize::from(found.searches[0].rate.is_some()))
     );
+}
+
+const STEPS: &str = "few: {max_pts: 900, 1: {operation: insert, start: 0, end: 900}, 2: {operation: search}, 3: {operation: delete, start: 0, end: 300}, 4: {operation: search}}";
+const RUNBOOK: &str = "runbook few.yaml --quiet --strategies batch,mvcc --threads 1 --ef-construction 20 --retries 0 --out runbook.json";
+
+fn replayed(lab: &Lab) -> runbook::Document {
+    serde_json::from_slice(&fs::read(lab.path("runbook.json")).expect("a document"))
+        .expect("a whole document")
+}
+
+#[test]
+fn each_trial_of_a_runbook_has_a_process_of_its_own_and_says_the_same_without() {
+    let lab = Lab::new();
+    fs::write(lab.path("few.yaml"), STEPS).expect("written");
+    let asked = format!("{RUNBOOK} --blocks 2");
+    assert_eq!(processes(&lab, &asked).len(), 4);
+    let apart = replayed(&lab);
+    assert_eq!(processes(&lab, &format!("{asked} --in-process")).len(), 0);
+    let together = replayed(&lab);
+    assert_eq!((apart.config.isolation, together.config.isolation), (Isolation::Process, Isolation::None));
+    // One thread builds the same graph each time; what answers are worth is reckoned against what the command computed.
+    let said = |document: &runbook::Document| -> Vec<(String, usize, usize, Vec<Option<f64>>)> {
+        let recalls = |trial: &runbook::Trial| trial.steps.iter().map(|step| step.recall).collect();
+        let told =
+            |trial: &runbook::Trial| (trial.strategy.clone(), trial.block, trial.number, recalls(trial));
+        document.trials.iter().map(told).collect()
+    };
+    assert_eq!((said(&apart).len(), said(&apart)), (4, said(&together)));
+    for trial in &apart.trials {
+        assert_eq!((trial.faults(), trial.live), (vec![], 600));
+        assert!(trial.recall.is_some_and(|recall| recall > 0.8), "{trial:?}");
+    }
+}
+
+#[test]
+fn a_runbook_that_changes_meanwhile_is_noticed() {
+    let lab = Lab::new();
+    fs::write(lab.path("few.yaml"), STEPS).expect("written");
+    let mut command = begin(lab.command(&format!("{RUNBOOK} --blocks 100")));
+    let id = command.id();
+    let first = wait_for(&mut command, "process", || children(id).first().copied());
+    wait_for(&mut command, "second process", || children(id).into_iter().find(|child| *child != first));
+    fs::write(lab.path("few.yaml"), STEPS.replace("end: 300", "end: 301")).expect("written");
+    let said = Said::of(command.wait_with_output().expect("a child"));
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let error = said.err.lines().last().unwrap_or_default();
+    assert!(error.contains("few.yaml has changed since the measurement began; put it back"), "{said:?}");
+    assert!(!replayed(&lab).trials.is_empty());
+}
+
+#[test]
+fn each_trial_of_the_ladder_has_a_process_of_its_own_unless_one_is_asked_for() {
+    let lab = Lab::new();
+    let asked = "ladder --quiet --n 300 --query-count 20 --rungs layout,quantised --threads 1 --ef-construction 20 --seconds 0.15 --blocks 2 \
+                 --retries 0 --out ladder.json";
+    let climbed = || -> ladder::Document {
+        serde_json::from_slice(&fs::read(lab.path("ladder.json")).expect("a document"))
+            .expect("a whole document")
+    };
+    // Two sets, two rungs, two blocks.
+    assert_eq!(processes(&lab, asked).len(), 8);
+    let apart = climbed();
+    assert_eq!(processes(&lab, &format!("{asked} --in-process")).len(), 0);
+    let together = climbed();
+    assert_eq!((apart.config.isolation, together.config.isolation), (Isolation::Process, Isolation::None));
+    // One thread builds the same graph each time, of the same generated vectors.
+    let said = |document: &ladder::Document| -> Vec<(String, String, Vec<f64>)> {
+        let of = |set: &ladder::Climb| -> Vec<(String, String, Vec<f64>)> {
+            let recalls = |point: &ladder::Point| point.blocks.iter().map(|block| block.recall).collect();
+            let told =
+                |point: &ladder::Point| (set.dataset.digest.clone(), point.rung.clone(), recalls(point));
+            set.points.iter().map(told).collect()
+        };
+        document.sets.iter().flat_map(of).collect()
+    };
+    assert_eq!((said(&apart).len(), said(&apart)), (4, said(&together)));
+    assert!(apart.sets[0].dataset.name.starts_with("uniform-300x128"), "{:?}", apart.sets[0].dataset);
+}
+
+/// All ways to answer queries share a graph, so all of them are in the process of their block.
+#[test]
+fn each_block_of_the_queue_has_a_process_of_its_own() {
+    let lab = Lab::new();
+    let asked = "ladder --queue --quiet --sets real --n 300 --query-count 20 --threads 1 --pops 4 --ef-construction 20 --seconds 0.05 --blocks 3 \
+                 --retries 0 --out queue.json";
+    assert_eq!(processes(&lab, asked).len(), 3);
+    let found: ladder::Document =
+        serde_json::from_slice(&fs::read(lab.path("queue.json")).expect("a document"))
+            .expect("a whole document");
+    let blocks: Vec<(Option<usize>, usize)> =
+        found.sets[0].queue.iter().map(|way| (way.pops, way.blocks.len())).collect();
+    assert_eq!(blocks, [(None, 3), (Some(1), 3), (Some(4), 3)]);
 }
 
 #[test]
