@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(
             told(&["sweep", "--workloads", "nap"]),
             "error: invalid value 'nap' for '--workloads <A,B>' [possible values: build, search, search-batch, \
-             search-writer, bulk, bulk-search, mixed, write-heavy, reader-writer, phases]"
+             search-writer, bulk, bulk-search, bulk-search-batch, mixed, write-heavy, reader-writer, phases]"
         );
         assert_eq!(
             told(&["swep"]),

@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::output;
-use crate::record::{Config, Document, Key, Row, read};
+use crate::record::{Config, Document, Key, Row, TAIL, read};
 use crate::summary::BASELINE;
 use crate::sweep::Workload;
 
@@ -179,6 +179,12 @@ fn operations(row: &Row, found: &mut Vec<String>) {
         let quantiles = [0.0, latency.p50, latency.p90, latency.p99, latency.p999, latency.max];
         if !quantiles.is_sorted() {
             found.push(format!("ops.{name}: latency quantiles do not ascend from 0"));
+        }
+        let tail = &op.tail_us;
+        let within =
+            tail.first().is_none_or(|us| *us >= 0.0) && tail.last().is_none_or(|us| *us <= latency.max);
+        if tail.len() > TAIL.len() || !tail.is_sorted() || !within {
+            found.push(format!("ops.{name}: tail_us does not ascend from 0 to max, or is too long"));
         }
     }
 }

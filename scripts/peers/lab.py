@@ -15,6 +15,7 @@ SAME = {
     "bulk": "build",
     "bulk-search": "search",
     "search-batch": "search",
+    "bulk-search-batch": "search",
     "reader-writer": "writer+reader",
     "reader-alone": "reader",
     "writer-alone": "writer",

@@ -115,10 +115,13 @@ LAB = {
     "rabitq2+f32-search-batch": lab("rabitq2+f32", strategies=["slots"], search="search-batch"),
     "f32-bulk": lab("f32", build="bulk", search="bulk-search"),
     "sq8+f32-bulk": lab("sq8+f32", build="bulk", search="bulk-search"),
+    # Batches on both sides: what is built at once is searched at once.
+    "f32-bulk-search-batch": lab("f32", strategies=["slots"], build="bulk", search="bulk-search-batch"),
+    "sq8+f32-bulk-search-batch": lab("sq8+f32", strategies=["slots"], build="bulk", search="bulk-search-batch"),
 }
 # Those that answer exactly: whatever they traverse, the last candidates are compared as f32.
 RERANKED = ["split", "sq8+f32", "lvq4+f32", "rabitq1+f32", "rabitq2+f32", "rabitq4+f32"]
-BATCHES = [name for name, config in LAB.items() if config["search"] == "search-batch"]
+BATCHES = [name for name, config in LAB.items() if config["search"].endswith("search-batch")]
 BULK = ["f32-bulk", "sq8+f32-bulk"]
 # All that keep f32 rows and nothing else, and all that have exact answers from shorter rows, however the graph was built.
 PLAIN = ["f32", "f32-own", "f32-bulk"]

@@ -368,6 +368,10 @@ impl Ops {
     }
 }
 
+/// Shares of operations, for [`Op::tail_us`].
+pub const TAIL: [f64; 18] =
+    [0.99, 0.9, 0.8, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 5e-4, 2e-4, 1e-4, 1e-5];
+
 /// One kind of operation in the measured window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Op {
@@ -377,6 +381,10 @@ pub struct Op {
     pub per_second: f64,
     /// How long one took.
     pub latency_us: Latency,
+    /// Microseconds that a share of them took longer than: one for each share of [`TAIL`], down to the last that is one operation
+    /// at least. Documents without it know the quantiles alone.
+    #[serde(default)]
+    pub tail_us: Vec<f64>,
     /// Distances computed by one, on average; null where they were not counted.
     #[serde(default)]
     pub evaluations_per_op: Option<f64>,

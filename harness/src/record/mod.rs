@@ -21,7 +21,7 @@ pub use claim::Claim;
 pub use counters::{CounterGroup, Counters};
 pub use document::{
     Build, Canary, Conditions, Config, Contention, Dataset, Document, Graph, Isolation, Key, Latency, Memory,
-    Op, Ops, Phases, Row, Run, SCHEMA_VERSION, now_rfc3339,
+    Op, Ops, Phases, Row, Run, SCHEMA_VERSION, TAIL, now_rfc3339,
 };
 pub use error::RecordError;
 pub use reader::{parse, read};

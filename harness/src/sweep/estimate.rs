@@ -32,7 +32,7 @@ impl Work {
         let fills = when(
             any(&[Workload::Build, Workload::Search, Workload::SearchBatch, Workload::SearchWriter]),
             built,
-        ) + when(any(&[Workload::Bulk, Workload::BulkSearch]), bulk)
+        ) + when(any(&[Workload::Bulk, Workload::BulkSearch, Workload::BulkSearchBatch]), bulk)
             + when(has(Workload::Phases), fill(which.threads))
             + when(has(Workload::Mixed), fill(cores))
             + when(has(Workload::WriteHeavy), fill(cores))

@@ -1,6 +1,6 @@
 //! What a worker did, and how long it took.
 
-use crate::record::{Latency, Op};
+use crate::record::{Latency, Op, TAIL};
 use hdrhistogram::Histogram;
 use hnsw_core::hnsw::{Phase, Stopwatch};
 use std::time::Duration;
@@ -142,6 +142,13 @@ impl Tally {
         Some(self.work?.map(|total| total as f64 / self.operations as f64))
     }
 
+    /// See [`Op::tail_us`].
+    fn tail(&self) -> impl Iterator<Item = f64> {
+        let timed = self.latencies.len() as f64;
+        let shares = TAIL.into_iter().take_while(move |share| share * timed >= 1.0);
+        shares.map(|share| self.latencies.value_at_quantile(1.0 - share) as f64 / 1e3)
+    }
+
     /// The operations of a window of this length; `None` if there was none.
     pub fn op(&self, seconds: f64) -> Option<Op> {
         let micros = |quantile| self.latencies.value_at_quantile(quantile) as f64 / 1e3;
@@ -156,6 +163,7 @@ impl Tally {
                 p999: micros(0.999),
                 max: self.latencies.max() as f64 / 1e3,
             },
+            tail_us: self.tail().collect(),
             evaluations_per_op: work.map(|[evaluations, _]| evaluations),
             hops_per_op: work.map(|[_, hops]| hops),
         })
@@ -179,6 +187,11 @@ mod tests {
         assert_eq!((op.evaluations_per_op, op.hops_per_op), (Some(5.0), Some(2.0)));
         assert!((op.latency_us.p50 - 50.0).abs() < 0.1 && (op.latency_us.max - 100.0).abs() < 0.2);
         assert!(op.latency_us.p50 <= op.latency_us.p99 && op.latency_us.p999 <= op.latency_us.max);
+        // One of a hundred operations is the smallest share that has one.
+        assert_eq!(op.tail_us.len(), 11);
+        for (share, us) in TAIL.iter().zip(&op.tail_us) {
+            assert!((us - 100.0 * (1.0 - share)).abs() < 1.2, "{share}: {us}");
+        }
         assert_eq!((a.short, a.refused), (1, 1));
         assert_eq!(a.inserts.op(2.0).map(|op| op.count), Some(1));
     }

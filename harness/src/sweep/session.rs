@@ -56,7 +56,7 @@ impl<'a> Bench<'a> {
     /// its searches did depends on how far they came; this does not.
     fn work_of_a_search(&self, index: &dyn Bed, workload: Workload, ef: usize) -> Option<[f64; 2]> {
         let dataset = self.dataset;
-        let round = if workload == Workload::SearchBatch { Round::SEARCH_EACH } else { Round::SEARCH };
+        let round = workload.search();
         let all = Round { least: dataset.query_count().div_ceil(round.queries), ..round };
         let (turn, none_left, mut log) = (Turn::ended(0), AtomicUsize::new(dataset.len()), Log::new(0));
         let mut script = Script::new(&turn, 1, dataset, all, &none_left, (self.plan.k, ef));
@@ -136,7 +136,7 @@ impl Session<'_> {
         // What inserts one by one, and what searches that, comes first: a build is then always the first thing in its process.
         self.built(Workload::Build, &[Workload::Search, Workload::SearchBatch, Workload::SearchWriter])?;
         let mut rest: [fn(&mut Self) -> Option<()>; 6] = [
-            |session| session.built(Workload::Bulk, &[Workload::BulkSearch]),
+            |session| session.built(Workload::Bulk, &[Workload::BulkSearch, Workload::BulkSearchBatch]),
             |session| session.mixed(&[Workload::Mixed]),
             |session| session.mixed(&[Workload::WriteHeavy]),
             // Searches leave an index as it is, so the readers can go first and the writers work on the same.
@@ -317,11 +317,8 @@ impl Session<'_> {
         let writers = self.which.threads / 2;
         match workload {
             Workload::Build => self.steps(index, &self.cpus, None, workload, ef, |_| Round::BUILD),
-            Workload::Search | Workload::BulkSearch => {
-                self.steps(index, &self.cpus, window, workload, ef, |_| Round::SEARCH)
-            }
-            Workload::SearchBatch => {
-                self.steps(index, &self.cpus, window, workload, ef, |_| Round::SEARCH_EACH)
+            Workload::Search | Workload::SearchBatch | Workload::BulkSearch | Workload::BulkSearchBatch => {
+                self.steps(index, &self.cpus, window, workload, ef, |_| workload.search())
             }
             Workload::SearchWriter => self.beside_a_writer(index, ef.unwrap_or(self.bench.plan.k)),
             Workload::Mixed | Workload::WriteHeavy => {
@@ -370,9 +367,9 @@ impl Session<'_> {
                 let mut hands = index.hands();
                 if ef.is_some() {
                     // A worker that has searched before does not grow its scratch in the window.
-                    let warm_up = match workload {
-                        Workload::SearchBatch => Round::SEARCH_EACH,
-                        _ => Round { least: WARM_UP, ..Round::SEARCH },
+                    let warm_up = match workload.search() {
+                        Round::SEARCH => Round { least: WARM_UP, ..Round::SEARCH },
+                        calls => calls,
                     };
                     let turn = Turn::ended(worker);
                     let mut script = Script::new(&turn, cpus.len(), dataset, warm_up, &next_row, beam);

@@ -125,11 +125,16 @@ pub fn run_counted<S, T: Send, P>(
         go.wait();
         let start = Instant::now();
         let mut interrupted = false;
-        // Relaxed [window-ended-read]: a count; a worker that panics is finished and was not counted.
-        while ended.load(Ordering::Relaxed) < cpus.len() && !handles.iter().all(|handle| handle.is_finished())
-        {
+        loop {
+            // First, so that a wish from before the window is noticed however short it is.
             // Relaxed [window-stop]: a wish; nothing is read because of it.
             interrupted |= stop.load(Ordering::Relaxed);
+            // Relaxed [window-ended-read]: a count; a worker that panics is finished and was not counted.
+            if ended.load(Ordering::Relaxed) == cpus.len()
+                || handles.iter().all(|handle| handle.is_finished())
+            {
+                break;
+            }
             let left = limit.map_or(WATCH, |limit| limit.saturating_sub(start.elapsed()));
             if interrupted || left.is_zero() {
                 // Relaxed [window-close]: a worker that learns it late does one operation more.

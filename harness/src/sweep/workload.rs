@@ -20,6 +20,8 @@ pub enum Workload {
     Bulk,
     /// Search the index that `bulk` built, at each ef.
     BulkSearch,
+    /// The same in calls of 128 queries.
+    BulkSearchBatch,
     /// 95 searches to 5 inserts, on an index that holds four fifths of the base vectors at the start.
     Mixed,
     /// As many inserts as searches, on an index that holds half of the base vectors at the start.
@@ -38,13 +40,14 @@ pub enum Workload {
 
 impl Workload {
     /// All of them, in the order of tables.
-    pub const ALL: [Workload; 12] = [
+    pub const ALL: [Workload; 13] = [
         Workload::Build,
         Workload::Search,
         Workload::SearchBatch,
         Workload::SearchWriter,
         Workload::Bulk,
         Workload::BulkSearch,
+        Workload::BulkSearchBatch,
         Workload::Mixed,
         Workload::WriteHeavy,
         Workload::ReaderWriter,
@@ -68,6 +71,7 @@ impl Workload {
             Workload::SearchWriter => "search-writer",
             Workload::Bulk => "bulk",
             Workload::BulkSearch => "bulk-search",
+            Workload::BulkSearchBatch => "bulk-search-batch",
             Workload::Mixed => "mixed",
             Workload::WriteHeavy => "write-heavy",
             Workload::ReaderWriter => "reader-writer",
@@ -86,7 +90,11 @@ impl Workload {
     pub const fn is_per_ef(self) -> bool {
         matches!(
             self,
-            Workload::Search | Workload::SearchBatch | Workload::SearchWriter | Workload::BulkSearch
+            Workload::Search
+                | Workload::SearchBatch
+                | Workload::SearchWriter
+                | Workload::BulkSearch
+                | Workload::BulkSearchBatch
         )
     }
 
@@ -117,14 +125,23 @@ impl Workload {
 
     /// Whether operations come in calls of many, which are timed as one.
     pub const fn is_in_calls(self) -> bool {
-        matches!(self, Workload::SearchBatch | Workload::Bulk)
+        matches!(self, Workload::SearchBatch | Workload::Bulk | Workload::BulkSearchBatch)
+    }
+
+    /// The round of a worker that only searches.
+    pub const fn search(self) -> Round {
+        if self.is_in_calls() { Round::SEARCH_EACH } else { Round::SEARCH }
     }
 
     /// Of `base` vectors, those in the index when the window opens.
     pub const fn prefill(self, base: usize) -> usize {
         match self {
             Workload::Build | Workload::Bulk | Workload::Phases => 0,
-            Workload::Search | Workload::SearchBatch | Workload::SearchWriter | Workload::BulkSearch => base,
+            Workload::Search
+            | Workload::SearchBatch
+            | Workload::SearchWriter
+            | Workload::BulkSearch
+            | Workload::BulkSearchBatch => base,
             Workload::Mixed => base - base / 5,
             Workload::WriteHeavy | Workload::ReaderWriter | Workload::ReaderAlone | Workload::WriterAlone => {
                 base / 2

@@ -98,8 +98,7 @@ fn the_same_command_again_measures_nothing_and_other_flags_are_refused() {
 #[test]
 fn every_workload_runs_with_any_codec_and_when_threads_share_cpus() {
     let lab = Lab::new();
-    let workloads =
-        "build,search,search-batch,search-writer,bulk,bulk-search,mixed,write-heavy,reader-writer,phases";
+    let workloads = "build,search,search-batch,search-writer,bulk,bulk-search,bulk-search-batch,mixed,write-heavy,reader-writer,phases";
     let args = SMALL.replace("--threads 1,2", &format!("--threads 2,16 --workloads {workloads}"));
     let said = lab.run(&format!("{args} --codec f32,sq8+f32 --alpha 1.1"));
     assert_eq!(said.code, Some(0), "{said:?}");
@@ -107,7 +106,7 @@ fn every_workload_runs_with_any_codec_and_when_threads_share_cpus() {
     assert_eq!((document.run.config.codec.as_str(), document.run.config.alpha), ("f32,sq8+f32", 1.1));
     assert_eq!(document.run.config.sample_rows, 400);
     // For each codec: sequential on one thread does nothing that needs two roles. Phases are those of f32 alone.
-    assert_eq!(document.rows.len(), (9 + 2 * 12) + (8 + 2 * 11));
+    assert_eq!(document.rows.len(), (10 + 2 * 13) + (9 + 2 * 12));
     let verified = lab.run("verify small.json");
     assert_eq!(verified.code, Some(0), "{verified:?}");
     for row in &document.rows {

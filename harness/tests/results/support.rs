@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use hnsw_lab::machine::{MemoryInForce, Seat};
 use hnsw_lab::record::{
     Build, Canary, Conditions, Config, Contention, Dataset, Document, Graph, Isolation, Latency, Memory, Op,
-    Ops, Row, Run,
+    Ops, Row, Run, TAIL,
 };
 
 pub const BASE: u64 = 100_000;
@@ -202,6 +202,7 @@ fn row(
             count: count as u64,
             per_second: count / seconds,
             latency_us: latency(micros * traits.slowness * wait / noise),
+            tail_us: tail(micros * traits.slowness * wait / noise),
             evaluations_per_op: Some((micros * 9.5).round()),
             hops_per_op: Some((micros * 0.6).round()),
         })
@@ -263,6 +264,17 @@ fn conditions(random: &mut fastrand::Rng) -> Conditions {
 
 fn latency(p50: f64) -> Latency {
     Latency { p50, p90: p50 * 1.4, p99: p50 * 2.2, p999: p50 * 5.0, max: p50 * 40.0 }
+}
+
+/// Through the quantiles of [`latency`], and down to one operation of a thousand.
+fn tail(p50: f64) -> Vec<f64> {
+    let times = |share: f64| match share {
+        share if share >= 0.5 => 1.0 - 0.5 * (share - 0.5),
+        share if share >= 0.1 => 1.4 - (share - 0.1),
+        share if share >= 0.01 => 2.2 - 0.8 * (share - 0.01) / 0.09,
+        share => 5.0 - 2.8 * (share - 0.001) / 0.009,
+    };
+    TAIL.iter().take_while(|share| **share >= 0.001).map(|share| p50 * times(*share)).collect()
 }
 
 fn memory(traits: &Traits, threads: u64) -> Memory {

@@ -39,12 +39,16 @@ fn threads_that_share_a_cpu_are_oversubscribed_however_many_cpus_there_are() {
 
 #[test]
 fn each_broken_row_is_found() {
-    let broken: [Case<Row>; 18] = [
+    let broken: [Case<Row>; 22] = [
         ("total_bytes is", |row| row.memory.total_bytes += 1),
         ("overhead_percent is", |row| row.memory.overhead_percent += 0.5),
         ("are not", |row| insert(row).per_second *= 1.01),
         ("quantiles do not ascend", |row| insert(row).latency_us.p90 = 0.0),
         ("quantiles do not ascend", |row| insert(row).latency_us.p50 = -1.0),
+        ("tail_us does not ascend", |row| insert(row).tail_us.swap(1, 2)),
+        ("tail_us does not ascend", |row| insert(row).tail_us[0] = -1.0),
+        ("tail_us does not ascend", |row| insert(row).tail_us.push(1e9)),
+        ("tail_us does not ascend", |row| insert(row).tail_us = vec![1.0; 99]),
         ("recall_at_k is 1.5", |row| row.recall_at_k = Some(1.5)),
         ("recall_at_k is -0.5", |row| row.recall_at_k = Some(-0.5)),
         ("promise broken: 3 of 100000", |row| row.graph.unreachable = 3),
