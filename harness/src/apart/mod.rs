@@ -18,7 +18,7 @@ mod child;
 mod parent;
 
 pub use child::serve;
-pub(crate) use parent::Processes;
+pub(crate) use parent::{Processes, measurer};
 
 use crate::data::Dataset;
 use crate::machine::{Canary, Machine, MemoryInForce, PlaceArgs, canary};
@@ -48,17 +48,15 @@ pub(crate) trait Apart: Clone + Serialize + DeserializeOwned {
     /// The data, with the exact neighbours that they came with, if any.
     fn load(&self) -> Result<Dataset>;
 
-    /// Does a task, and hands what it finds to `push`, which returns false to stop. Runs in the process of the task.
-    fn measure(
-        &self,
-        ground: Ground,
-        task: Self::Task,
-        push: &mut dyn FnMut(Self::Found) -> Result<bool>,
-        stop: &'static AtomicBool,
-    ) -> Result<Outcome>;
+    /// What does tasks on this ground, in this process.
+    fn bench<'a>(&'a self, ground: Ground, stop: &'a AtomicBool) -> Result<Box<Measure<'a, Self>>>;
 }
 
-/// What the process of a task has before its task.
+/// Does a task, and hands what it finds to the other, which returns false to stop.
+pub(crate) type Measure<'a, A> =
+    dyn FnMut(&<A as Apart>::Task, &mut dyn FnMut(<A as Apart>::Found) -> bool) -> Result<Outcome> + 'a;
+
+/// What a process has before its first task.
 pub(crate) struct Ground {
     pub(crate) machine: Machine,
     pub(crate) memory: MemoryInForce,

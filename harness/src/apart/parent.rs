@@ -1,6 +1,7 @@
 //! What a command does that a user has started: starts a process for each task, and takes what it finds.
 
-use super::{Apart, Said, Setting};
+use super::{Apart, Ground, Measure, Said, Setting};
+use crate::record::Isolation;
 use crate::sweep::Outcome;
 use anyhow::{Context, Result, anyhow, bail};
 use std::fmt::Display;
@@ -15,6 +16,32 @@ use std::time::Duration;
 /// How long a wish to stop may go unnoticed: not often, because each look takes a CPU from a worker. A process that the signal reached
 /// itself does not wait for it.
 const GLANCE: Duration = Duration::from_millis(100);
+
+/// What does the tasks of a command: each in a process of its own, or all of them in this one. `brought`: the data set came with
+/// the exact neighbours that it has, if it has any.
+pub(crate) fn measurer<'a, A>(
+    args: &'a A,
+    isolation: Isolation,
+    ground: Ground,
+    brought: bool,
+    stop: &'a AtomicBool,
+) -> Result<Box<Measure<'a, A>>>
+where
+    A: Apart + 'a,
+    A::Task: Display,
+{
+    match isolation {
+        Isolation::None => args.bench(ground, stop),
+        Isolation::Process => {
+            let Ground { machine, dataset, canary, .. } = ground;
+            let setting = Setting::new(args, &machine, &dataset, brought, canary.reference());
+            let processes = Processes::new(&setting, stop)?;
+            // The processes have vectors of their own: one copy is enough.
+            drop(dataset);
+            Ok(Box::new(move |task, push| processes.run(task, task, push)))
+        }
+    }
+}
 
 /// Does each task in a process of its own.
 pub(crate) struct Processes<'a, A> {

@@ -16,7 +16,7 @@ use super::history::{Search, Target};
 use super::score::{self, AGES, Ages, Score};
 use super::trial::{self, Happened, Shape, Store};
 use super::workload::Workload;
-use crate::apart::{Apart, Ground};
+use crate::apart::{Apart, Ground, Measure};
 use crate::blocks::{Turn, Watch};
 use crate::data::{CodedBase, Dataset};
 use crate::flags::OutArgs;
@@ -69,25 +69,20 @@ impl Apart for ChurnArgs {
         self.data()
     }
 
-    fn measure(
-        &self,
-        ground: Ground,
-        task: Task,
-        push: &mut dyn FnMut(Found) -> Result<bool>,
-        stop: &'static AtomicBool,
-    ) -> Result<Outcome> {
-        let Ground { machine, dataset, canary, .. } = ground;
-        match Bench::new(self, &machine, dataset, canary, stop).trial(&task)? {
-            Some(found) => push(found).map(|_| Outcome::Complete),
-            None => Ok(Outcome::Interrupted),
-        }
+    fn bench<'a>(&'a self, ground: Ground, stop: &'a AtomicBool) -> Result<Box<Measure<'a, ChurnArgs>>> {
+        let bench = Bench::new(self, ground, stop);
+        Ok(Box::new(move |task, push| {
+            let Some(found) = bench.trial(task)? else { return Ok(Outcome::Interrupted) };
+            push(found);
+            Ok(Outcome::Complete)
+        }))
     }
 }
 
 /// What all trials of a process share.
-pub(super) struct Bench<'a> {
+struct Bench<'a> {
     args: &'a ChurnArgs,
-    machine: &'a Machine,
+    machine: Machine,
     dataset: Dataset,
     base: CodedBase,
     canary: Canary,
@@ -95,19 +90,14 @@ pub(super) struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    pub(super) fn new(
-        args: &'a ChurnArgs,
-        machine: &'a Machine,
-        dataset: Dataset,
-        canary: Canary,
-        stop: &'a AtomicBool,
-    ) -> Bench<'a> {
+    fn new(args: &'a ChurnArgs, ground: Ground, stop: &'a AtomicBool) -> Bench<'a> {
+        let Ground { machine, dataset, canary, .. } = ground;
         let base = CodedBase::of(&dataset);
         Bench { args, machine, dataset, base, canary, stop }
     }
 
     /// Does one trial; `None` if the user stopped it.
-    pub(super) fn trial(&self, task: &Task) -> Result<Option<Found>> {
+    fn trial(&self, task: &Task) -> Result<Option<Found>> {
         let Bench { args, machine, dataset, base, canary, stop } = self;
         let Task { workload, points, threads, .. } = task;
         let pin = &args.place.pin;

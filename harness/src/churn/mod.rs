@@ -27,15 +27,15 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 
-use crate::apart::{Processes, Setting};
+use crate::apart::{self, Ground};
 use crate::blocks::{Blocks, Repeated};
 use crate::data;
 use crate::machine::{Canary, Machine, MemoryInForce, build_info};
-use crate::record::{self, Isolation};
+use crate::record;
 use crate::sweep::Outcome;
 use crate::{output, progress};
 use args::Planned;
-use bench::{Bench, Found, Task};
+use bench::Task;
 
 /// Measures, and prints the table to `out`. `stop` ends it early, as does a trial that fails; what was measured until then is kept.
 ///
@@ -107,27 +107,12 @@ fn measure(
             seed: args.seed,
             pin: pin.clone(),
             placement,
-            memory_policy: Some(memory),
+            memory_policy: Some(memory.clone()),
         },
         trials: Vec::new(),
     };
-    let mut measure: Box<Measure<'_>> = match args.apart.isolation() {
-        Isolation::Process => {
-            let setting = Setting::new(args, &machine, &dataset, true, canary.reference());
-            let processes = Processes::new(&setting, stop)?;
-            // The processes have vectors of their own: one copy is enough.
-            drop(dataset);
-            Box::new(move |task, push| processes.run(task, task, push))
-        }
-        Isolation::None => {
-            let bench = Bench::new(args, &machine, dataset, canary, stop);
-            Box::new(move |task, push| {
-                let Some(found) = bench.trial(task)? else { return Ok(Outcome::Interrupted) };
-                push(found);
-                Ok(Outcome::Complete)
-            })
-        }
-    };
+    let ground = Ground { machine, memory, dataset, canary };
+    let mut measure = apart::measurer(args, args.apart.isolation(), ground, true, stop)?;
     let outcome = Blocks::new(args.blocks, args.seed).all(&wanted, |&(planned, subject, threads), turn| {
         let Planned { name, workload, points } = planned.clone();
         let spinner = progress::spinner(format!("{name}: {} x{threads}", subject.name), args.output.quiet);
@@ -150,9 +135,6 @@ fn measure(
     document.trials.sort_by_cached_key(place);
     Ok((document, outcome))
 }
-
-/// Does one trial, and hands it to the other.
-type Measure<'a> = dyn FnMut(&Task, &mut dyn FnMut(Found) -> bool) -> Result<Outcome> + 'a;
 
 /// What a document says about the data.
 pub(crate) fn described(dataset: &data::Dataset) -> Dataset {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::args::LadderArgs;
 use super::document::Block;
 use super::{contest, rungs, trial};
-use crate::apart::{Apart, Ground};
+use crate::apart::{Apart, Ground, Measure};
 use crate::blocks::{self, Turn, Watch};
 use crate::data::Dataset;
 use crate::flags::OutArgs;
@@ -73,22 +73,16 @@ impl Apart for LadderArgs {
         self.load(*self.sets.first().context("there is no set; this is a bug")?)
     }
 
-    fn measure(
-        &self,
-        ground: Ground,
-        task: Task,
-        push: &mut dyn FnMut(Found) -> Result<bool>,
-        stop: &'static AtomicBool,
-    ) -> Result<Outcome> {
-        let Ground { machine, dataset, canary, .. } = ground;
-        Bench::new(self, &machine, dataset, canary, stop).task(&task, push)
+    fn bench<'a>(&'a self, ground: Ground, stop: &'a AtomicBool) -> Result<Box<Measure<'a, LadderArgs>>> {
+        let bench = Bench::new(self, ground, stop);
+        Ok(Box::new(move |task, push| bench.task(task, push)))
     }
 }
 
 /// What all turns of a process share.
-pub(super) struct Bench<'a> {
+struct Bench<'a> {
     args: &'a LadderArgs,
-    machine: &'a Machine,
+    machine: Machine,
     dataset: Dataset,
     /// What codecs learn from.
     learnt: Vec<f32>,
@@ -99,19 +93,14 @@ pub(super) struct Bench<'a> {
 /// `Interrupted` from any of these means that the user wants to stop.
 impl<'a> Bench<'a> {
     /// On a set that knows its exact neighbours.
-    pub(super) fn new(
-        args: &'a LadderArgs,
-        machine: &'a Machine,
-        dataset: Dataset,
-        canary: Canary,
-        stop: &'a AtomicBool,
-    ) -> Bench<'a> {
+    fn new(args: &'a LadderArgs, ground: Ground, stop: &'a AtomicBool) -> Bench<'a> {
+        let Ground { machine, dataset, canary, .. } = ground;
         let learnt = sample(&dataset);
         Bench { args, machine, dataset, learnt, canary, stop }
     }
 
     /// Does what is asked, and hands what it finds to `push`, which returns false to stop.
-    pub(super) fn task(&self, task: &Task, push: &mut dyn FnMut(Found) -> Result<bool>) -> Result<Outcome> {
+    fn task(&self, task: &Task, push: &mut dyn FnMut(Found) -> bool) -> Result<Outcome> {
         // What an index before left in the heap is there for the next one.
         crate::alloc::trim();
         match &task.asked {
@@ -125,7 +114,7 @@ impl<'a> Bench<'a> {
         name: &String,
         threads: usize,
         Turn { block, attempt, .. }: Turn,
-        push: &mut dyn FnMut(Found) -> Result<bool>,
+        push: &mut dyn FnMut(Found) -> bool,
     ) -> Result<Outcome> {
         let Bench { args, machine, dataset, learnt, canary, stop } = self;
         let pin = &args.place.pin;
@@ -155,11 +144,11 @@ impl<'a> Bench<'a> {
             conditions,
             tainted,
         };
-        push(Found::Rung { block, disturbed })?;
+        push(Found::Rung { block, disturbed });
         Ok(Outcome::Complete)
     }
 
-    fn queue(&self, turn: Turn, push: &mut dyn FnMut(Found) -> Result<bool>) -> Result<Outcome> {
+    fn queue(&self, turn: Turn, push: &mut dyn FnMut(Found) -> bool) -> Result<Outcome> {
         let Bench { args, machine, dataset, canary, stop, .. } = self;
         let pin = &args.place.pin;
         let Some(ground) = contest::Ground::new(dataset, args.config(dataset), stop)? else {
@@ -186,7 +175,7 @@ impl<'a> Bench<'a> {
                 let disturbed = !seen.1.is_empty();
                 let which = contest::Which { kind, threads, oversubscribed, block: turn.block, attempt };
                 let sample = contest::Sample::of(which, dataset, args.graph.k, &measured, seen)?;
-                if !push(Found::Way(Box::new(sample)))? {
+                if !push(Found::Way(Box::new(sample))) {
                     return Ok(Outcome::Interrupted);
                 }
                 if !patience.again(disturbed, attempt) {

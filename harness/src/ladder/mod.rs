@@ -32,15 +32,14 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, ensure};
 
-use crate::apart::{Processes, Setting};
+use crate::apart::{self, Ground, Measure};
 use crate::blocks::Blocks;
 use crate::churn::described;
-use crate::data::{self, TruthCache, TruthSource};
+use crate::data::{TruthCache, TruthSource};
 use crate::machine::{Canary, Machine, MemoryInForce, build_info};
-use crate::record::Isolation;
 use crate::sweep::Outcome;
 use crate::{output, progress, record};
-use bench::{Asked as Wanted, Bench, Found, Task};
+use bench::{Asked as Wanted, Found, Task};
 use document::Sample;
 use rungs::Rung;
 
@@ -93,22 +92,25 @@ fn measure(
     let chosen = args.distinct_sets();
     let datasets: Vec<_> = chosen.iter().map(|set| args.data(*set, cache, stop)).collect::<Result<_>>()?;
     let started = record::now_rfc3339();
-    let canary = Canary::new(args.place.pin.first_cpu(&machine));
+    let first = args.place.pin.first_cpu(&machine);
+    let reference = Canary::new(first).reference();
     let (mut sets, mut outcome) = (Vec::new(), Ok(Outcome::Complete));
-    for (set, (dataset, source)) in chosen.into_iter().zip(datasets) {
-        let of = Of { args: &LadderArgs { sets: vec![set], ..args.clone() }, machine: &machine, stop };
-        let dataset_is = described(&dataset);
-        let reference = Canary::after(canary.reference(), args.place.pin.first_cpu(&machine));
-        let mut measure = of.measurer(dataset, &source, reference)?;
+    for (set, (dataset, truth)) in chosen.into_iter().zip(datasets) {
+        let own = LadderArgs { sets: vec![set], ..args.clone() };
+        let of = Of { args: &own, machine: &machine, name: dataset.name().to_owned() };
+        let about = described(&dataset);
+        let (machine, memory) = (machine.clone(), memory.clone());
+        let ground = Ground { machine, memory, dataset, canary: Canary::after(reference, first) };
+        let brought = truth == TruthSource::Given;
+        let mut measure = apart::measurer(&own, args.apart.isolation(), ground, brought, stop)?;
         let (mut samples, mut contests) = (Vec::new(), Vec::new());
-        let name = &dataset_is.name;
         outcome = match args.queue {
-            false => climb(&of, name, (&rungs, &threads), &mut measure, &mut samples),
-            true => contend(&of, name, &mut measure, &mut contests),
+            false => climb(&of, (&rungs, &threads), &mut measure, &mut samples),
+            true => contend(&of, &mut measure, &mut contests),
         };
         if !samples.is_empty() || !contests.is_empty() {
             let (points, queue) = (document::points(&samples), contest::ways(&contests));
-            sets.push(Climb { dataset: dataset_is, points, queue });
+            sets.push(Climb { dataset: about, points, queue });
         }
         if !matches!(outcome, Ok(Outcome::Complete)) {
             break;
@@ -145,55 +147,26 @@ fn measure(
     Ok((document, outcome))
 }
 
-/// Does one task, and hands what it finds to the other.
-type Measure<'a> = dyn FnMut(&Task, &mut dyn FnMut(Found) -> bool) -> Result<Outcome> + 'a;
-
 /// What is measured on one set.
 struct Of<'a> {
     args: &'a LadderArgs,
     machine: &'a Machine,
-    stop: &'a AtomicBool,
-}
-
-impl<'a> Of<'a> {
-    /// What measures on a set that has its exact neighbours from there.
-    fn measurer(
-        &self,
-        dataset: data::Dataset,
-        truth: &TruthSource,
-        canary: Canary,
-    ) -> Result<Box<Measure<'a>>> {
-        let Of { args, machine, stop } = *self;
-        Ok(match args.apart.isolation() {
-            Isolation::Process => {
-                let brought = *truth == TruthSource::Given;
-                let setting = Setting::new(args, machine, &dataset, brought, canary.reference());
-                let processes = Processes::new(&setting, stop)?;
-                // The processes have vectors of their own: no copy is needed here.
-                drop(dataset);
-                Box::new(move |task, push| processes.run(task, task, push))
-            }
-            Isolation::None => {
-                let bench = Bench::new(args, machine, dataset, canary, stop);
-                Box::new(move |task, push| bench.task(task, &mut |found| Ok(push(found))))
-            }
-        })
-    }
+    /// Of the set.
+    name: String,
 }
 
 /// Measures all rungs, block by block, into `samples`.
 fn climb(
     of: &Of<'_>,
-    set: &str,
     (rungs, threads): (&[&'static Rung], &[usize]),
-    measure: &mut Measure<'_>,
+    measure: &mut Measure<'_, LadderArgs>,
     samples: &mut Vec<Sample>,
 ) -> Result<Outcome> {
     let wanted: Vec<(usize, usize)> =
         (0..rungs.len()).flat_map(|rung| threads.iter().map(move |threads| (rung, *threads))).collect();
     Blocks::new(of.args.blocks, of.args.seed).all(&wanted, |&(place, threads), turn| {
         let Rung { name, adds, .. } = *rungs[place];
-        let task = Task { set: set.to_owned(), asked: Wanted::Rung(name.to_owned(), threads), turn };
+        let task = Task { set: of.name.clone(), asked: Wanted::Rung(name.to_owned(), threads), turn };
         let spinner = progress::spinner(task.to_string(), of.args.output.quiet);
         let oversubscribed = of.args.place.pin.oversubscribes(of.machine, threads);
         let mut again = false;
@@ -212,12 +185,11 @@ fn climb(
 /// Measures the ways to answer queries, block by block, into `samples`.
 fn contend(
     of: &Of<'_>,
-    set: &str,
-    measure: &mut Measure<'_>,
+    measure: &mut Measure<'_, LadderArgs>,
     samples: &mut Vec<contest::Sample>,
 ) -> Result<Outcome> {
     Blocks::new(of.args.blocks, of.args.seed).all(&[()], |(), turn| {
-        let task = Task { set: set.to_owned(), asked: Wanted::Queue, turn };
+        let task = Task { set: of.name.clone(), asked: Wanted::Queue, turn };
         let spinner = progress::spinner(task.to_string(), of.args.output.quiet);
         let outcome = measure(&task, &mut |found| {
             if let Found::Way(sample) = found {

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::contest::Kind;
 use super::document::{counted, points};
 use super::*;
+use crate::data;
 use crate::flags::{OutArgs, assert_survive};
 use crate::record::Conditions;
 use crate::sweep::sample;

@@ -16,7 +16,7 @@ use super::document::{Closed, Point, RateSearch, Step};
 use super::rate::{self, Goal};
 use super::timing;
 use super::window::{Happened, Loop, Shape, open_window};
-use crate::apart::{Apart, Ground};
+use crate::apart::{Apart, Ground, Measure};
 use crate::blocks::{Turn, judged};
 use crate::data::Dataset;
 use crate::flags::OutArgs;
@@ -81,22 +81,16 @@ impl Apart for LatencyArgs {
         self.data()
     }
 
-    fn measure(
-        &self,
-        ground: Ground,
-        task: Task,
-        push: &mut dyn FnMut(Found) -> Result<bool>,
-        stop: &'static AtomicBool,
-    ) -> Result<Outcome> {
-        let Ground { machine, dataset, canary, .. } = ground;
-        Bench::new(self, &machine, dataset, canary, stop)?.task(&task, push)
+    fn bench<'a>(&'a self, ground: Ground, stop: &'a AtomicBool) -> Result<Box<Measure<'a, LatencyArgs>>> {
+        let bench = Bench::new(self, ground, stop)?;
+        Ok(Box::new(move |task, push| bench.task(task, push)))
     }
 }
 
 /// What all tasks of a process share.
 pub(super) struct Bench<'a> {
     args: &'a LatencyArgs,
-    machine: &'a Machine,
+    machine: Machine,
     dataset: Dataset,
     plan: Plan,
     canary: Canary,
@@ -106,25 +100,20 @@ pub(super) struct Bench<'a> {
 /// `None` and `Interrupted` from any of these mean that the user wants to stop.
 impl<'a> Bench<'a> {
     /// On data that know their exact neighbours.
-    pub(super) fn new(
-        args: &'a LatencyArgs,
-        machine: &'a Machine,
-        dataset: Dataset,
-        canary: Canary,
-        stop: &'a AtomicBool,
-    ) -> Result<Bench<'a>> {
-        let plan = args.plan(machine, &dataset)?;
+    pub(super) fn new(args: &'a LatencyArgs, ground: Ground, stop: &'a AtomicBool) -> Result<Bench<'a>> {
+        let Ground { machine, dataset, canary, .. } = ground;
+        let plan = args.plan(&machine, &dataset)?;
         Ok(Bench { args, machine, dataset, plan, canary, stop })
     }
 
     /// Does a task, and hands what it finds to `push`, which returns false to stop.
-    pub(super) fn task(&self, task: &Task, push: &mut dyn FnMut(Found) -> Result<bool>) -> Result<Outcome> {
+    pub(super) fn task(&self, task: &Task, push: &mut dyn FnMut(Found) -> bool) -> Result<Outcome> {
         let pin = &self.args.place.pin;
         let mut subject = Subject {
             bench: self,
             strategy: named(std::slice::from_ref(&task.strategy))?[0],
-            cpus: pin.plan(self.machine, task.threads),
-            oversubscribed: pin.oversubscribes(self.machine, task.threads),
+            cpus: pin.plan(&self.machine, task.threads),
+            oversubscribed: pin.oversubscribes(&self.machine, task.threads),
             turn: task.turn,
             standing: None,
         };
@@ -133,7 +122,7 @@ impl<'a> Bench<'a> {
             Asked::Within(p99) => {
                 let Some(search) = subject.search(p99)? else { return Ok(Outcome::Interrupted) };
                 let rate = search.rate;
-                if !push(Found::Search(search))? {
+                if !push(Found::Search(search)) {
                     return Ok(Outcome::Interrupted);
                 }
                 rate
@@ -141,7 +130,7 @@ impl<'a> Bench<'a> {
         };
         let Some(rate) = rate else { return Ok(Outcome::Complete) };
         let Some((point, disturbed)) = subject.point(rate)? else { return Ok(Outcome::Interrupted) };
-        push(Found::Point { point: Box::new(point), disturbed })?;
+        push(Found::Point { point: Box::new(point), disturbed });
         Ok(Outcome::Complete)
     }
 

@@ -30,17 +30,17 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 
-use crate::apart::{Processes, Setting};
+use crate::apart::{self, Ground, Measure};
 use crate::blocks::Blocks;
 use crate::churn::described;
 use crate::data::{TruthCache, TruthSource};
 use crate::flags::GraphArgs;
 use crate::machine::{Canary, Machine, MemoryInForce, build_info};
-use crate::record::{self, Isolation};
+use crate::record;
 use crate::sweep::{Outcome, Strategy};
 use crate::{output, progress};
 use args::Plan;
-use bench::{Asked, Bench, Found, Task};
+use bench::{Asked, Found, Task};
 
 /// Measures, and prints the tables to `out`. `stop` ends it early, as does a trial that fails; what was measured until then is kept.
 ///
@@ -94,37 +94,22 @@ fn measure(
         machine: machine.clone(),
         build: build_info(),
         dataset: described(&dataset),
-        config: config(args, &plan, &machine, memory),
+        config: config(args, &plan, &machine, memory.clone()),
         points: Vec::new(),
         searches: Vec::new(),
     };
-    let mut measure: Box<Measure<'_>> = match args.apart.isolation() {
-        Isolation::Process => {
-            let brought = truth == TruthSource::Given;
-            let setting = Setting::new(args, &machine, &dataset, brought, canary.reference());
-            let processes = Processes::new(&setting, stop)?;
-            // The processes have vectors of their own: one copy is enough.
-            drop(dataset);
-            Box::new(move |task, push| processes.run(task, task, push))
-        }
-        Isolation::None => {
-            let bench = Bench::new(args, &machine, dataset, canary, stop)?;
-            Box::new(move |task, push| bench.task(task, &mut |found| Ok(push(found))))
-        }
-    };
+    let (brought, ground) = (truth == TruthSource::Given, Ground { machine, memory, dataset, canary });
+    let mut measure = apart::measurer(args, args.apart.isolation(), ground, brought, stop)?;
     let outcome = all(args, &plan, &mut document, &mut measure);
     Ok((document, outcome))
 }
-
-/// Does one task, and hands what it finds to the other.
-type Measure<'a> = dyn FnMut(&Task, &mut dyn FnMut(Found) -> bool) -> Result<Outcome> + 'a;
 
 /// Every strategy at every thread count, in each block.
 fn all(
     args: &LatencyArgs,
     plan: &Plan,
     document: &mut Document,
-    measure: &mut Measure<'_>,
+    measure: &mut Measure<'_, LatencyArgs>,
 ) -> Result<Outcome> {
     let asked = || args.rate.iter().copied().map(Asked::At).chain(args.p99.map(Asked::Within));
     let mut wanted: Vec<(&'static dyn Strategy, usize, Asked)> = Vec::new();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::apart::Apart;
 use crate::data::Dataset;
 use crate::flags::{OutArgs, assert_survive};
 use clap::Parser;
@@ -82,9 +83,9 @@ pub(crate) fn measured(args: &[&str]) -> Document {
         points: Vec::new(),
         searches: Vec::new(),
     };
-    let bench = Bench::new(&args, &machine, dataset, Canary::new(None), &stop).unwrap();
+    let memory = document.config.memory_policy.clone();
     let mut measure =
-        |task: &Task, push: &mut dyn FnMut(Found) -> bool| bench.task(task, &mut |found| Ok(push(found)));
+        args.bench(Ground { machine, memory, dataset, canary: Canary::new(None) }, &stop).unwrap();
     assert_eq!(all(&args, &plan, &mut document, &mut measure).unwrap(), Outcome::Complete);
     document
 }

@@ -13,7 +13,7 @@ use super::document::{Ops, StepResult, Trial};
 use super::replay::{Done, Replay, Shape};
 use super::score;
 use super::steps::Kind;
-use crate::apart::{Apart, Ground};
+use crate::apart::{Apart, Ground, Measure};
 use crate::blocks::{Turn, Watch};
 use crate::churn::trial::{self, Store};
 use crate::data::{CodedBase, Dataset, Truth};
@@ -72,28 +72,16 @@ impl Apart for RunbookArgs {
         Ok(self.data.load()?)
     }
 
-    fn measure(
-        &self,
-        ground: Ground,
-        task: Task,
-        push: &mut dyn FnMut(Found) -> Result<bool>,
-        stop: &'static AtomicBool,
-    ) -> Result<Outcome> {
-        let Ground { machine, dataset, canary, .. } = ground;
-        let plan = self.plan(&machine)?;
-        ensure!(
-            plan.digest == task.digest,
-            "{} has changed since the measurement began; put it back as it was, or start over",
-            self.runbook
-        );
-        Bench::new(self, &machine, plan, dataset, canary, stop).trial(&task, push)
+    fn bench<'a>(&'a self, ground: Ground, stop: &'a AtomicBool) -> Result<Box<Measure<'a, RunbookArgs>>> {
+        let bench = Bench::new(self, ground, stop)?;
+        Ok(Box::new(move |task, push| bench.trial(task, push)))
     }
 }
 
 /// What all trials of a process share.
-pub(super) struct Bench<'a> {
+struct Bench<'a> {
     args: &'a RunbookArgs,
-    machine: &'a Machine,
+    machine: Machine,
     plan: Plan,
     dataset: Dataset,
     base: CodedBase,
@@ -102,21 +90,20 @@ pub(super) struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    pub(super) fn new(
-        args: &'a RunbookArgs,
-        machine: &'a Machine,
-        plan: Plan,
-        dataset: Dataset,
-        canary: Canary,
-        stop: &'a AtomicBool,
-    ) -> Bench<'a> {
-        let base = CodedBase::of(&dataset);
-        Bench { args, machine, plan, dataset, base, canary, stop }
+    fn new(args: &'a RunbookArgs, ground: Ground, stop: &'a AtomicBool) -> Result<Bench<'a>> {
+        let Ground { machine, dataset, canary, .. } = ground;
+        let (plan, base) = (args.plan(&machine)?, CodedBase::of(&dataset));
+        Ok(Bench { args, machine, plan, dataset, base, canary, stop })
     }
 
     /// Does one trial, and tells `push` of it, which returns false to stop.
-    pub(super) fn trial(&self, task: &Task, push: &mut dyn FnMut(Found) -> Result<bool>) -> Result<Outcome> {
+    fn trial(&self, task: &Task, push: &mut dyn FnMut(Found) -> bool) -> Result<Outcome> {
         let Bench { args, machine, plan, dataset, base, canary, stop } = self;
+        ensure!(
+            plan.digest == task.digest,
+            "{} has changed since the measurement began; put it back as it was, or start over",
+            args.runbook
+        );
         let (pin, threads) = (&args.place.pin, task.threads);
         let shape = Shape {
             dataset,
@@ -140,7 +127,7 @@ impl<'a> Bench<'a> {
         let (conditions, tainted) = watch.end(pin.oversubscribes(machine, threads + beside));
         let (disturbed, oversubscribed) = (!tainted.is_empty(), pin.oversubscribes(machine, threads));
         let trial = Box::new(ended(Of { task, oversubscribed, conditions, tainted }, store, replayed));
-        push(Found::Trial { trial, disturbed })?;
+        push(Found::Trial { trial, disturbed });
         Ok(Outcome::Complete)
     }
 }
@@ -165,14 +152,14 @@ pub(super) fn all_steps(
     store: &dyn Store,
     shape: &Shape<'_>,
     exact: &Exact<'_>,
-    tell: &mut dyn FnMut(usize) -> Result<bool>,
+    tell: &mut dyn FnMut(usize) -> bool,
     stop: &AtomicBool,
 ) -> Result<Option<Replayed>> {
     let mut replay = Replay::new(store, shape);
     let (mut steps, mut totals, mut truths) = (Vec::new(), Totals::new(), exact.truths.iter());
     let mut unpinned = None;
     for (number, step) in (1..).zip(&shape.runbook.steps) {
-        if !tell(number)? {
+        if !tell(number) {
             return Ok(None);
         }
         let Some(done) = replay.step(step, stop)? else { return Ok(None) };

@@ -27,15 +27,15 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 
-use crate::apart::{Processes, Setting};
+use crate::apart::{self, Ground};
 use crate::blocks::{Blocks, Repeated};
 use crate::churn::described;
 use crate::machine::{Canary, Machine, MemoryInForce, build_info};
-use crate::record::{self, Isolation};
+use crate::record;
 use crate::sweep::Outcome;
 use crate::{output, progress};
 use args::Plan;
-use bench::{Bench, Found, Task};
+use bench::{Found, Task};
 use steps::Runbook;
 
 /// Replays, and prints the tables to `out`. `stop` ends it early, as does a trial that fails; those that were finished until then are kept.
@@ -47,7 +47,7 @@ pub fn run(args: &RunbookArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result
     let plan = args.plan(&machine)?;
     output::check_file(args.output.out.as_deref())?;
     let memory = args.place.settle(&machine)?;
-    let (document, outcome) = measure(args, plan, machine, memory, stop)?;
+    let (document, outcome) = measure(args, &plan, machine, memory, stop)?;
     if document.trials.is_empty() {
         let outcome = outcome?;
         eprintln!("stopped before the first trial had ended; nothing was written");
@@ -78,13 +78,13 @@ pub fn check(text: &str, set: Option<&str>, rows: usize) -> Result<usize> {
 /// What was measured, and how it ended.
 fn measure(
     args: &RunbookArgs,
-    plan: Plan,
+    plan: &Plan,
     machine: Machine,
     memory: MemoryInForce,
     stop: &AtomicBool,
 ) -> Result<(Document, Result<Outcome>)> {
     output::warn_of_debug_build();
-    let dataset = args.data(&plan)?;
+    let dataset = args.data(plan)?;
     let spinner = progress::spinner("exact neighbours at each search step".into(), args.output.quiet);
     let truths: Arc<[_]> = score::truths(&plan.runbook, &dataset, args.graph.k, stop)?.into();
     spinner.finish_and_clear();
@@ -120,27 +120,15 @@ fn measure(
             seed: args.seed,
             pin: pin.clone(),
             placement: pin.seats(&machine, plan.threads.last().copied().unwrap_or(1)),
-            memory_policy: memory,
+            memory_policy: memory.clone(),
         },
         trials: Vec::new(),
     };
-    let digest = plan.digest.clone();
-    let mut measure: Box<Measure<'_>> = match args.apart.isolation() {
-        Isolation::Process => {
-            let setting = Setting::new(args, &machine, &dataset, true, canary.reference());
-            let processes = Processes::new(&setting, stop)?;
-            // The processes have vectors of their own: one copy is enough.
-            drop(dataset);
-            Box::new(move |task, push| processes.run(task, task, push))
-        }
-        Isolation::None => {
-            let bench = Bench::new(args, &machine, plan, dataset, canary, stop);
-            Box::new(move |task, push| bench.trial(task, &mut |found| Ok(push(found))))
-        }
-    };
+    let ground = Ground { machine, memory, dataset, canary };
+    let mut measure = apart::measurer(args, args.apart.isolation(), ground, true, stop)?;
     let outcome = Blocks::new(args.blocks, args.seed).all(&wanted, |&(subject, threads), turn| {
         let strategy = subject.name.to_owned();
-        let task = Task { strategy, threads, turn, digest: digest.clone(), truths: Arc::clone(&truths) };
+        let task = Task { strategy, threads, turn, digest: plan.digest.clone(), truths: Arc::clone(&truths) };
         let spinner = progress::spinner(task.to_string(), args.output.quiet);
         let mut again = false;
         let outcome = measure(&task, &mut |found| {
@@ -165,6 +153,3 @@ fn measure(
     document.trials.sort_by_cached_key(place);
     Ok((document, outcome))
 }
-
-/// Does one trial, and hands what it finds to the other.
-type Measure<'a> = dyn FnMut(&Task, &mut dyn FnMut(Found) -> bool) -> Result<Outcome> + 'a;

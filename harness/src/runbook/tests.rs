@@ -226,7 +226,7 @@ fn replayed(store: Box<dyn Store>, dataset: &Dataset, runbook: &Runbook, overlap
     let truths: Arc<[_]> = score::truths(runbook, dataset, 10, &stop).unwrap().into();
     let exact = Exact { truths: &truths, base: &CodedBase::of(dataset) };
     let shape = shape(dataset, runbook, overlap);
-    let replayed = all_steps(store.as_ref(), &shape, &exact, &mut |_| Ok(true), &stop).unwrap().unwrap();
+    let replayed = all_steps(store.as_ref(), &shape, &exact, &mut |_| true, &stop).unwrap().unwrap();
     let turn = Turn { number: 0, block: 0, attempt: 0 };
     let (strategy, digest) = ("it".to_owned(), String::new());
     let task = Task { strategy, threads: 3, turn, digest, truths: Arc::clone(&truths) };

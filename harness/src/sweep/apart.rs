@@ -4,7 +4,7 @@ use super::patience::Patience;
 use super::session::{Bench, session};
 use super::standing::Kept;
 use super::{Outcome, Plan, Session, SweepArgs};
-use crate::apart::{Apart, Ground, Processes};
+use crate::apart::{Apart, Ground, Measure, Processes};
 use crate::data::Dataset;
 use crate::machine::PlaceArgs;
 use crate::record::{Key, Row};
@@ -42,32 +42,28 @@ impl Apart for SweepArgs {
         self.dataset()
     }
 
-    fn measure(
-        &self,
-        ground: Ground,
-        task: Task,
-        push: &mut dyn FnMut(Box<Row>) -> Result<bool>,
-        stop: &'static AtomicBool,
-    ) -> Result<Outcome> {
+    fn bench<'a>(&'a self, ground: Ground, stop: &'a AtomicBool) -> Result<Box<Measure<'a, SweepArgs>>> {
         let Ground { machine, memory, dataset, canary } = ground;
         let plan = Plan::new(self, &machine, memory, &dataset)?;
-        let own = |which: &Session| {
-            (which.strategy.name(), which.codec, which.threads)
-                == (&*task.strategy, &*task.codec, task.threads)
-        };
-        let which = plan.sessions(task.block).find(own).context("there is no such session")?;
-        let bench = Bench::new(&plan, &machine, &dataset, canary, stop);
-        let (mut patience, mut failed) = (task.patience, None);
-        let mut checked = |row: Row| {
-            let pushed = row.check().map_err(Into::into).and_then(|()| push(Box::new(row)));
-            pushed.unwrap_or_else(|error| {
-                failed = Some(error);
-                false
-            })
-        };
-        let outcome =
-            session(&bench, &mut Kept::default(), &mut patience, &which, &task.wanted, &mut checked);
-        failed.map_or(Ok(outcome), Err)
+        Ok(Box::new(move |task, push| {
+            let own = |which: &Session| {
+                (which.strategy.name(), which.codec, which.threads)
+                    == (&*task.strategy, &*task.codec, task.threads)
+            };
+            let which = plan.sessions(task.block).find(own).context("there is no such session")?;
+            let bench = Bench::new(&plan, &machine, &dataset, &canary, stop);
+            let (mut patience, mut failed) = (task.patience, None);
+            let mut checked = |row: Row| match row.check() {
+                Ok(()) => push(Box::new(row)),
+                Err(error) => {
+                    failed = Some(error);
+                    false
+                }
+            };
+            let outcome =
+                session(&bench, &mut Kept::default(), &mut patience, &which, &task.wanted, &mut checked);
+            failed.map_or(Ok(outcome), |error| Err(error.into()))
+        }))
     }
 }
 

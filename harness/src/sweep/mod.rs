@@ -121,7 +121,7 @@ fn measured(args: &SweepArgs, stop: &AtomicBool) -> Result<(Plan, record::Docume
             })
         }
         Isolation::None => {
-            let bench = Bench::new(&plan, &machine, &dataset, canary, stop);
+            let bench = Bench::new(&plan, &machine, &dataset, &canary, stop);
             let mut kept = Kept::default();
             Box::new(move |which, keys, patience, push| {
                 Ok(session::session(&bench, &mut kept, patience, which, keys, push))

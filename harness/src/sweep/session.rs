@@ -36,7 +36,7 @@ pub struct Bench<'a> {
     /// What codecs learn from.
     sample: Vec<f32>,
     /// What tells whether the machine is as it was.
-    canary: Canary,
+    canary: &'a Canary,
     stop: &'a AtomicBool,
 }
 
@@ -46,7 +46,7 @@ impl<'a> Bench<'a> {
         plan: &'a Plan,
         machine: &'a Machine,
         dataset: &'a Dataset,
-        canary: Canary,
+        canary: &'a Canary,
         stop: &'a AtomicBool,
     ) -> Self {
         Bench { plan, machine, dataset, sample: sample(dataset), canary, stop }
