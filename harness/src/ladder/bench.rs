@@ -101,7 +101,7 @@ impl<'a> Bench<'a> {
 
     /// Does what is asked, and hands what it finds to `push`, which returns false to stop.
     fn task(&self, task: &Task, push: &mut dyn FnMut(Found) -> bool) -> Result<Outcome> {
-        // What an index before left in the heap is there for the next one.
+        // What an index before left in the heap would be there for the next one.
         crate::alloc::trim();
         match &task.asked {
             Asked::Rung(name, threads) => self.rung(name, *threads, task.turn, push),

@@ -233,7 +233,7 @@ pub struct WayBlock {
     pub tainted: Vec<String>,
 }
 
-/// Of trials in the order of time, the last one of each block: only what was disturbed is tried again, so it is the best that there is.
+/// Of trials in the order of time, the last one of each block: only what was disturbed is tried again, so no earlier one is clean.
 pub(super) fn counted<T>(trials: impl IntoIterator<Item = T>, block: impl Fn(&T) -> usize) -> Vec<T> {
     trials.into_iter().map(|trial| (block(&trial), trial)).collect::<BTreeMap<_, _>>().into_values().collect()
 }

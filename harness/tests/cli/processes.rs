@@ -398,7 +398,9 @@ fn a_runbook_that_changes_meanwhile_is_noticed() {
     let id = command.id();
     let first = wait_for(&mut command, "process", || children(id).first().copied());
     wait_for(&mut command, "second process", || children(id).into_iter().find(|child| *child != first));
-    fs::write(lab.path("few.yaml"), STEPS.replace("end: 300", "end: 301")).expect("written");
+    // In one step, so that no process reads half of it.
+    fs::write(lab.path("new.yaml"), STEPS.replace("end: 300", "end: 301")).expect("written");
+    fs::rename(lab.path("new.yaml"), lab.path("few.yaml")).expect("renamed");
     let said = Said::of(command.wait_with_output().expect("a child"));
     assert_eq!(said.code, Some(1), "{said:?}");
     let error = said.err.lines().last().unwrap_or_default();
