@@ -58,13 +58,20 @@ fn done<A: Apart>(heard: &Receiver<String>, stop: &'static AtomicBool) -> Result
     let line = || heard.recv().context(BY_HAND);
     let setting: Setting<A> = serde_json::from_str(&line()?).context(BY_HAND)?;
     let task: A::Task = serde_json::from_str(&line()?).context(BY_HAND)?;
-    // The parent says when it has stored it; until then it would disturb what comes next. Without a parent there is no one to say more to.
-    let mut push = |found| say(&Said::Found(found)).is_ok() && heard.recv().is_ok();
+    let mut unsaid = None;
+    let mut push = |found| match say(&Said::Found(found)) {
+        // The parent says when it has stored it; until then it would disturb what comes next.
+        Ok(()) => heard.recv().is_ok(),
+        Err(error) => {
+            unsaid = Some(error);
+            false
+        }
+    };
     let measured = setting
         .ground()
         .and_then(|ground| setting.args.bench(ground, stop))
         .and_then(|mut measure| measure(&task, &mut push));
-    let ended: Said<()> = match measured {
+    let ended: Said<()> = match unsaid.map_or(measured, Err) {
         Ok(outcome) => Said::Ended(outcome),
         Err(error) => Said::Failed(format!("{error:#}")),
     };
