@@ -78,6 +78,11 @@ pub struct OutArgs {
     pub quiet: bool,
 }
 
+impl OutArgs {
+    /// Shows and writes nothing.
+    pub(crate) const NONE: OutArgs = OutArgs { out: None, quiet: true };
+}
+
 /// Asserts that the process of a task gets these flags as the command was told them.
 #[cfg(test)]
 pub(crate) fn assert_survive<A: Serialize + serde::de::DeserializeOwned + std::fmt::Debug>(given: &A) {

@@ -71,9 +71,9 @@ pub fn model(
         eprintln!("{EXPLORED}{name}");
     }
     let cut = if limit.is_some_and(|limit| begin.elapsed() >= limit) { ", cut short" } else { "" };
+    assert!(executions > 1, "{name}: only one execution, so no interleaving was explored");
     // A line that `scripts/loom` reads.
     println!("{name}: {executions} executions, {switches}{cut}");
-    assert!(executions > 1, "{name}: only one execution, so no interleaving was explored");
     executions
 }
 

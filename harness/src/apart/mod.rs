@@ -2,7 +2,8 @@
 //!
 //! What a trial does to its process is there for the next one: free memory that the allocator keeps, where things lie in the address
 //! space, which pages are huge. So each task of a measurement gets a fresh process, which is this program with the hidden command
-//! `session`. A task of a sweep is a session and not a single trial, because searches need the index that was built before them.
+//! `session`. What shares an index is one task: a session of a sweep, because searches need the index that was built before them, a search for a
+//! rate, the ways to share a query.
 //!
 //! # What is said
 //! All of it is lines. On standard input the process gets the name of a command, what all of its tasks share ([`Setting`]),
@@ -18,7 +19,7 @@ mod child;
 mod parent;
 
 pub use child::serve;
-pub(crate) use parent::{Processes, measurer};
+pub(crate) use parent::measurer;
 
 use crate::data::Dataset;
 use crate::machine::{Canary, Machine, MemoryInForce, PlaceArgs, canary};
@@ -52,7 +53,7 @@ pub(crate) trait Apart: Clone + Serialize + DeserializeOwned {
     fn bench<'a>(&'a self, ground: Ground, stop: &'a AtomicBool) -> Result<Box<Measure<'a, Self>>>;
 }
 
-/// Does a task, and hands what it finds to the other, which returns false to stop.
+/// Does a task, and hands what it finds to the function beside it, which returns false to stop.
 pub(crate) type Measure<'a, A> =
     dyn FnMut(&<A as Apart>::Task, &mut dyn FnMut(<A as Apart>::Found) -> bool) -> Result<Outcome> + 'a;
 
@@ -67,7 +68,7 @@ pub(crate) struct Ground {
 /// The flag of commands other than a sweep.
 #[derive(Args, Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct ApartArgs {
-    /// Measure everything in one process, instead of each trial in a fresh one: for debuggers and profilers, and for data that
+    /// Measure everything in one process, instead of each trial, or all that share an index, in a fresh one: for debuggers and profilers, and for data that
     /// take long to load
     #[arg(long)]
     pub in_process: bool,

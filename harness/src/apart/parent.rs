@@ -38,13 +38,13 @@ where
             let processes = Processes::new(&setting, stop)?;
             // The processes have vectors of their own: one copy is enough.
             drop(dataset);
-            Ok(Box::new(move |task, push| processes.run(task, task, push)))
+            Ok(Box::new(move |task, push| processes.run(task, push)))
         }
     }
 }
 
 /// Does each task in a process of its own.
-pub(crate) struct Processes<'a, A> {
+struct Processes<'a, A> {
     /// What they share, as a line.
     setting: String,
     stop: &'a AtomicBool,
@@ -52,24 +52,26 @@ pub(crate) struct Processes<'a, A> {
 }
 
 impl<'a, A: Apart> Processes<'a, A> {
-    pub(crate) fn new(setting: &Setting<A>, stop: &'a AtomicBool) -> Result<Processes<'a, A>> {
+    fn new(setting: &Setting<A>, stop: &'a AtomicBool) -> Result<Processes<'a, A>> {
         Ok(Processes { setting: serde_json::to_string(setting)?, stop, of: PhantomData })
     }
 
-    /// Does one task and hands what is found to `push`, which returns false to stop. `name` is what errors call the task.
-    pub(crate) fn run(
-        &self,
-        name: &dyn Display,
-        task: &A::Task,
-        push: &mut dyn FnMut(A::Found) -> bool,
-    ) -> Result<Outcome> {
-        let task = serde_json::to_string(task)?;
+    /// Does one task and hands what is found to `push`, which returns false to stop.
+    fn run(&self, task: &A::Task, push: &mut dyn FnMut(A::Found) -> bool) -> Result<Outcome>
+    where
+        A::Task: Display,
+    {
+        let line = serde_json::to_string(task)?;
         let mut child = command()?.spawn().context(
             "no process can be started to measure in; --in-process measures in the one that there is",
         )?;
         let (mut input, said) = (child.stdin.take(), child.stdout.take().map(listen).context("no pipe")?);
         // That a process is gone is noticed where its output ends.
-        tell(&mut input, &format!("{}\n{}\n{task}", A::COMMAND, self.setting));
+        for line in [A::COMMAND, &self.setting, &line] {
+            tell(&mut input, line);
+        }
+        // It can be long, and a trial too.
+        drop(line);
         let mut ended = None;
         loop {
             match said.recv_timeout(GLANCE) {
@@ -82,10 +84,10 @@ impl<'a, A: Apart> Processes<'a, A> {
                         }
                     }
                     Ok(Said::Ended(outcome)) => ended = Some(Ok(outcome)),
-                    Ok(Said::Failed(why)) => ended = Some(Err(anyhow!("{name}: {why}"))),
+                    Ok(Said::Failed(why)) => ended = Some(Err(anyhow!("{task}: {why}"))),
                     Err(error) => {
                         input = None;
-                        ended = Some(Err(anyhow!("{name}: its process said what cannot be read: {error}")));
+                        ended = Some(Err(anyhow!("{task}: its process said what cannot be read: {error}")));
                     }
                 },
                 // Relaxed [session-stopped]: a wish; nothing is read because of it.
@@ -100,7 +102,7 @@ impl<'a, A: Apart> Processes<'a, A> {
             Some(ended) => ended,
             // Relaxed [session-ended]: as above.
             None if self.stop.load(Ordering::Relaxed) || was_asked_to_end(status) => Ok(Outcome::Interrupted),
-            None => bail!("the process that measured {name} did not come to its end ({})", spoken(status)),
+            None => bail!("the process that measured {task} did not come to its end ({})", spoken(status)),
         }
     }
 }

@@ -58,7 +58,7 @@ impl Apart for ChurnArgs {
     type Found = Found;
 
     fn silent(self) -> ChurnArgs {
-        ChurnArgs { output: OutArgs { out: None, quiet: true }, ..self }
+        ChurnArgs { output: OutArgs::NONE, ..self }
     }
 
     fn place(&self) -> &PlaceArgs {

@@ -22,16 +22,16 @@ use crate::sweep::{Outcome, Patience, sample};
 pub(crate) struct Task {
     /// The name of the set, for people.
     pub(super) set: String,
-    pub(super) asked: Asked,
+    pub(super) work: Work,
     pub(super) turn: Turn,
 }
 
 #[derive(Serialize, Deserialize)]
-pub(crate) enum Asked {
+pub(crate) enum Work {
     /// A build and searches on this rung, with so many threads.
     Rung(String, usize),
-    /// All ways to answer queries, on one graph: graphs that are built at the same time differ a little.
-    Queue,
+    /// All ways to answer queries, on one graph, because graphs differ a little; how often trials may be made again.
+    Queue(Patience),
 }
 
 /// What came of it.
@@ -47,10 +47,10 @@ pub(crate) enum Found {
 
 impl Display for Task {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Task { set, asked, turn } = self;
-        match asked {
-            Asked::Rung(name, threads) => write!(f, "{set}: {name} x{threads} in block {}", turn.block),
-            Asked::Queue => write!(f, "{set}: a queue for one query, block {}", turn.block),
+        let Task { set, work, turn } = self;
+        match work {
+            Work::Rung(name, threads) => write!(f, "{set}: {name} x{threads} in block {}", turn.block),
+            Work::Queue(_) => write!(f, "{set}: a queue for one query, block {}", turn.block),
         }
     }
 }
@@ -61,7 +61,7 @@ impl Apart for LadderArgs {
     type Found = Found;
 
     fn silent(self) -> LadderArgs {
-        LadderArgs { output: OutArgs { out: None, quiet: true }, ..self }
+        LadderArgs { output: OutArgs::NONE, ..self }
     }
 
     fn place(&self) -> &PlaceArgs {
@@ -103,9 +103,9 @@ impl<'a> Bench<'a> {
     fn task(&self, task: &Task, push: &mut dyn FnMut(Found) -> bool) -> Result<Outcome> {
         // What an index before left in the heap would be there for the next one.
         crate::alloc::trim();
-        match &task.asked {
-            Asked::Rung(name, threads) => self.rung(name, *threads, task.turn, push),
-            Asked::Queue => self.queue(task.turn, push),
+        match &task.work {
+            Work::Rung(name, threads) => self.rung(name, *threads, task.turn, push),
+            Work::Queue(patience) => self.queue(*patience, task.turn, push),
         }
     }
 
@@ -148,13 +148,17 @@ impl<'a> Bench<'a> {
         Ok(Outcome::Complete)
     }
 
-    fn queue(&self, turn: Turn, push: &mut dyn FnMut(Found) -> bool) -> Result<Outcome> {
+    fn queue(
+        &self,
+        mut patience: Patience,
+        turn: Turn,
+        push: &mut dyn FnMut(Found) -> bool,
+    ) -> Result<Outcome> {
         let Bench { args, machine, dataset, canary, stop, .. } = self;
         let pin = &args.place.pin;
         let Some(ground) = contest::Ground::new(dataset, args.config(dataset), stop)? else {
             return Ok(Outcome::Interrupted);
         };
-        let mut patience = Patience::new(args.blocks.retries);
         let mut ways = args.ways(machine);
         blocks::shuffle(args.seed, turn.block, &mut ways);
         for (kind, threads) in ways {
@@ -173,8 +177,9 @@ impl<'a> Bench<'a> {
                 let seen = watch.end(oversubscribed);
                 let Some(measured) = measured else { return Ok(Outcome::Interrupted) };
                 let disturbed = !seen.1.is_empty();
-                let which = contest::Which { kind, threads, oversubscribed, block: turn.block, attempt };
-                let sample = contest::Sample::of(which, dataset, args.graph.k, &measured, seen)?;
+                let which = contest::Which { kind, threads, oversubscribed };
+                let tried = (turn.block, attempt);
+                let sample = contest::Sample::of(which, tried, dataset, args.graph.k, &measured, seen)?;
                 if !push(Found::Way(Box::new(sample))) {
                     return Ok(Outcome::Interrupted);
                 }

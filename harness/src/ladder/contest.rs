@@ -13,7 +13,7 @@ use hnsw_core::vectors::{F32, Vectors};
 use hnsw_strategies::LockFree;
 use serde::{Deserialize, Serialize};
 
-use super::document::{Way, WayBlock};
+use super::document::{Way, WayBlock, counted};
 use super::naive::Near;
 use super::queue::{Team, Worker};
 use super::trial::mean_recall;
@@ -241,21 +241,20 @@ pub(super) struct Which {
     pub(super) kind: Kind,
     pub(super) threads: usize,
     pub(super) oversubscribed: bool,
-    pub(super) block: usize,
-    pub(super) attempt: usize,
 }
 
 /// A block of a way at a thread count, before it is put together with others.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Sample {
     which: Which,
-    block: WayBlock,
+    pub(super) block: WayBlock,
     faults: usize,
 }
 
 impl Sample {
     pub(super) fn of(
         which: Which,
+        (block, attempt): (usize, usize),
         dataset: &Dataset,
         k: usize,
         measured: &Measured,
@@ -271,8 +270,8 @@ impl Sample {
         Ok(Sample {
             which,
             block: WayBlock {
-                block: which.block,
-                attempt: which.attempt,
+                block,
+                attempt,
                 queries_per_second: op.per_second,
                 p50_us: op.latency_us.p50,
                 p99_us: op.latency_us.p99,
@@ -292,10 +291,9 @@ pub(super) fn ways(samples: &[Sample]) -> Vec<Way> {
     for sample in samples {
         gathered.entry((sample.which.kind, sample.which.threads)).or_default().push(sample);
     }
-    // A later one of the same block takes the place of the one before.
     let by_block = |key: (Kind, usize), of: fn(&WayBlock) -> f64| -> BTreeMap<usize, f64> {
         let samples = gathered.get(&key).into_iter().flatten();
-        samples.map(|sample| (sample.block.block, of(&sample.block))).collect()
+        counted(samples.map(|sample| &sample.block)).map(|block| (block.block, of(block))).collect()
     };
     let beside = |own: (Kind, usize), other: (Kind, usize), of: fn(&WayBlock) -> f64| {
         let ratios = stats::paired_ratios(&by_block(own, of), &by_block(other, of));

@@ -233,9 +233,40 @@ pub struct WayBlock {
     pub tainted: Vec<String>,
 }
 
+/// A trial of a block.
+pub(super) trait Tried {
+    /// The number of its block.
+    fn block(&self) -> usize;
+    /// Why not to trust it.
+    fn tainted(&self) -> &[String];
+}
+
+impl Tried for Block {
+    fn block(&self) -> usize {
+        self.block
+    }
+
+    fn tainted(&self) -> &[String] {
+        &self.tainted
+    }
+}
+
+impl Tried for WayBlock {
+    fn block(&self) -> usize {
+        self.block
+    }
+
+    fn tainted(&self) -> &[String] {
+        &self.tainted
+    }
+}
+
 /// Of trials in the order of time, the last one of each block: only what was disturbed is tried again, so no earlier one is clean.
-pub(super) fn counted<T>(trials: impl IntoIterator<Item = T>, block: impl Fn(&T) -> usize) -> Vec<T> {
-    trials.into_iter().map(|trial| (block(&trial), trial)).collect::<BTreeMap<_, _>>().into_values().collect()
+pub(super) fn counted<'a, T: Tried + 'a>(
+    trials: impl IntoIterator<Item = &'a T>,
+) -> impl Iterator<Item = &'a T> {
+    let last: BTreeMap<usize, &T> = trials.into_iter().map(|trial| (trial.block(), trial)).collect();
+    last.into_values()
 }
 
 /// A block of a rung at a thread count, before it is put together with others.
@@ -257,10 +288,9 @@ pub(super) fn points(samples: &[Sample]) -> Vec<Point> {
         gathered.entry((sample.rung, sample.threads)).or_default().push(sample);
     }
     let rate = |(rung, threads): (usize, usize), of: fn(&Block) -> f64| {
-        // A later one of the same block takes the place of the one before.
         let by_block = |key: (usize, usize)| -> BTreeMap<usize, f64> {
             let samples = gathered.get(&key).into_iter().flatten();
-            samples.map(|sample| (sample.block.block, of(&sample.block))).collect()
+            counted(samples.map(|sample| &sample.block)).map(|block| (block.block, of(block))).collect()
         };
         let own = by_block((rung, threads));
         let beside = |other: (usize, usize)| {
@@ -277,7 +307,6 @@ pub(super) fn points(samples: &[Sample]) -> Vec<Point> {
     let point = |(key, samples): (&(usize, usize), &Vec<&Sample>)| {
         let mut blocks: Vec<Block> = samples.iter().map(|sample| sample.block.clone()).collect();
         blocks.sort_by_key(|block| (block.block, block.attempt));
-        let counts = counted(&blocks, |block| block.block);
         Point {
             rung: samples[0].name.to_owned(),
             adds: samples[0].adds.to_owned(),
@@ -285,7 +314,7 @@ pub(super) fn points(samples: &[Sample]) -> Vec<Point> {
             oversubscribed: samples[0].oversubscribed,
             inserts: rate(*key, |block| block.inserts_per_second),
             queries: rate(*key, |block| block.queries_per_second),
-            recall: Spread::of(counts.iter().map(|block| block.recall)),
+            recall: Spread::of(counted(&blocks).map(|block| block.recall)),
             blocks,
         }
     };

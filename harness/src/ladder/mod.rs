@@ -37,9 +37,9 @@ use crate::blocks::Blocks;
 use crate::churn::described;
 use crate::data::{TruthCache, TruthSource};
 use crate::machine::{Canary, Machine, MemoryInForce, build_info};
-use crate::sweep::Outcome;
+use crate::sweep::{Outcome, Patience};
 use crate::{output, progress, record};
-use bench::{Asked as Wanted, Found, Task};
+use bench::{Found, Task, Work};
 use document::Sample;
 use rungs::Rung;
 
@@ -102,12 +102,15 @@ fn measure(
         let (machine, memory) = (machine.clone(), memory.clone());
         let ground = Ground { machine, memory, dataset, canary: Canary::after(reference, first) };
         let brought = truth == TruthSource::Given;
-        let mut measure = apart::measurer(&own, args.apart.isolation(), ground, brought, stop)?;
         let (mut samples, mut contests) = (Vec::new(), Vec::new());
-        outcome = match args.queue {
-            false => climb(&of, (&rungs, &threads), &mut measure, &mut samples),
-            true => contend(&of, &mut measure, &mut contests),
-        };
+        // What an earlier set gave is kept, whatever becomes of this one.
+        outcome =
+            apart::measurer(&own, args.apart.isolation(), ground, brought, stop).and_then(|mut measure| {
+                match args.queue {
+                    false => climb(&of, (&rungs, &threads), &mut measure, &mut samples),
+                    true => contend(&of, &mut measure, &mut contests),
+                }
+            });
         if !samples.is_empty() || !contests.is_empty() {
             let (points, queue) = (document::points(&samples), contest::ways(&contests));
             sets.push(Climb { dataset: about, points, queue });
@@ -166,7 +169,7 @@ fn climb(
         (0..rungs.len()).flat_map(|rung| threads.iter().map(move |threads| (rung, *threads))).collect();
     Blocks::new(of.args.blocks, of.args.seed).all(&wanted, |&(place, threads), turn| {
         let Rung { name, adds, .. } = *rungs[place];
-        let task = Task { set: of.name.clone(), asked: Wanted::Rung(name.to_owned(), threads), turn };
+        let task = Task { set: of.name.clone(), work: Work::Rung(name.to_owned(), threads), turn };
         let spinner = progress::spinner(task.to_string(), of.args.output.quiet);
         let oversubscribed = of.args.place.pin.oversubscribes(of.machine, threads);
         let mut again = false;
@@ -188,11 +191,13 @@ fn contend(
     measure: &mut Measure<'_, LadderArgs>,
     samples: &mut Vec<contest::Sample>,
 ) -> Result<Outcome> {
+    let mut patience = Patience::new(of.args.blocks.retries);
     Blocks::new(of.args.blocks, of.args.seed).all(&[()], |(), turn| {
-        let task = Task { set: of.name.clone(), asked: Wanted::Queue, turn };
+        let task = Task { set: of.name.clone(), work: Work::Queue(patience), turn };
         let spinner = progress::spinner(task.to_string(), of.args.output.quiet);
         let outcome = measure(&task, &mut |found| {
             if let Found::Way(sample) = found {
+                patience.count(sample.block.attempt);
                 samples.push(*sample);
             }
             true

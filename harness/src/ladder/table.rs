@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use comfy_table::{Cell, Table};
 
-use super::document::{Asked, Block, Climb, Document, Point, Rate, Way, WayBlock, counted};
+use super::document::{Asked, Climb, Document, Point, Rate, Tried, Way, counted};
 use crate::limit::Spread;
 use crate::report::{grouped, plain};
 
@@ -53,7 +53,7 @@ pub(super) fn print(document: &Document, out: &mut dyn Write) -> io::Result<()> 
         writeln!(out, "* more threads than this process may use CPUs")?;
     }
     for point in points() {
-        distrust(&format!("{} x{}", point.rung, point.threads), &reasons(point), out)?;
+        distrust(&format!("{} x{}", point.rung, point.threads), &reasons(&point.blocks), out)?;
     }
     Ok(())
 }
@@ -96,20 +96,13 @@ fn cells(point: &Point) -> Vec<Cell> {
     cells.extend(rate(&point.inserts));
     cells.extend(rate(&point.queries));
     cells.push(format!("{:.3}", point.recall.median));
-    cells.push(flags(point.oversubscribed, &reasons(point)));
+    cells.push(flags(point.oversubscribed, &reasons(&point.blocks)));
     cells.into_iter().map(Cell::new).collect()
 }
 
-/// Why not to trust each block of a point.
-fn reasons(point: &Point) -> Vec<&[String]> {
-    let counted: Vec<&Block> = counted(&point.blocks, |block| block.block);
-    counted.into_iter().map(|block| &block.tainted[..]).collect()
-}
-
-/// Why not to trust each block of a way.
-fn way_reasons(way: &Way) -> Vec<&[String]> {
-    let counted: Vec<&WayBlock> = counted(&way.blocks, |block| block.block);
-    counted.into_iter().map(|block| &block.tainted[..]).collect()
+/// Why not to trust each block that counts.
+fn reasons<T: Tried>(blocks: &[T]) -> Vec<&[String]> {
+    counted(blocks).map(Tried::tainted).collect()
 }
 
 /// Says why not to trust a point: in how many of its blocks, and what for in the first of them.
@@ -217,7 +210,7 @@ fn print_queue(document: &Document, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "* more threads than this process may use CPUs")?;
     }
     for way in ways() {
-        distrust(&format!("{} x{}", work_on(way), way.threads), &way_reasons(way), out)?;
+        distrust(&format!("{} x{}", work_on(way), way.threads), &reasons(&way.blocks), out)?;
     }
     Ok(())
 }
@@ -239,7 +232,7 @@ fn queue_cells(way: &Way) -> Vec<Cell> {
         format!("{:.4}", way.recall.median),
         grouped(way.distances_per_query.median.round()),
         ratio(&way.x_distances),
-        flags(way.oversubscribed, &way_reasons(way)),
+        flags(way.oversubscribed, &reasons(&way.blocks)),
     ];
     cells.into_iter().map(Cell::new).collect()
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::contest::Kind;
-use super::document::{counted, points};
+use super::document::points;
 use super::*;
 use crate::data;
 use crate::flags::{OutArgs, assert_survive};
@@ -217,7 +217,6 @@ fn of_a_block_that_was_tried_again_the_last_trial_counts() {
     assert_eq!(points[1].inserts.x_before, Some(spread(3.0)));
     assert_eq!((points[1].queries.per_second, points[1].recall), (spread(4.0), spread(1.0)));
     assert_eq!(points[1].blocks.iter().map(|block| block.attempt).collect::<Vec<_>>(), [0, 1]);
-    assert_eq!(counted([(0, 'a'), (0, 'b'), (2, 'c')], |trial| trial.0), [(0, 'b'), (2, 'c')]);
 }
 
 #[test]

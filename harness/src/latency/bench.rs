@@ -70,7 +70,7 @@ impl Apart for LatencyArgs {
     type Found = Found;
 
     fn silent(self) -> LatencyArgs {
-        LatencyArgs { output: OutArgs { out: None, quiet: true }, ..self }
+        LatencyArgs { output: OutArgs::NONE, ..self }
     }
 
     fn place(&self) -> &PlaceArgs {

@@ -1,7 +1,7 @@
 //! How many operations take longer than so long: the complementary distribution of latency, a panel per thread count.
 //!
 //! A line joins the medians over blocks of what each share of [`TAIL`] takes longer than, down to the smallest share that every block
-//! has. Rows of earlier programs know quantiles alone: p50, p90, p99 and p99.9. Both axes are logarithmic: a tail that no mean
+//! has. Rows of earlier programs, and of one call, know quantiles alone: p50, p90, p99 and p99.9. Both axes are logarithmic: a tail that no mean
 //! shows is a line that goes on to the right.
 
 use std::collections::BTreeSet;

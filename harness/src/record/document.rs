@@ -382,7 +382,7 @@ pub struct Op {
     /// How long one took.
     pub latency_us: Latency,
     /// Microseconds that a share of them took longer than: one for each share of [`TAIL`], down to the last that is one operation
-    /// at least. Documents without it know the quantiles alone.
+    /// at least; of calls where many go into one. Documents without it, and rows of one call, know the quantiles alone.
     #[serde(default)]
     pub tail_us: Vec<f64>,
     /// Distances computed by one, on average; null where they were not counted.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::args::{Plan, RunbookArgs};
+use super::args::RunbookArgs;
 use super::document::{Ops, StepResult, Trial};
 use super::replay::{Done, Replay, Shape};
 use super::score;
-use super::steps::Kind;
+use super::steps::{Kind, Runbook};
 use crate::apart::{Apart, Ground, Measure};
 use crate::blocks::{Turn, Watch};
 use crate::churn::trial::{self, Store};
@@ -30,10 +30,15 @@ pub(crate) struct Task {
     pub(super) strategy: String,
     pub(super) threads: usize,
     pub(super) turn: Turn,
-    /// BLAKE3 of the text of the runbook, which the process reads again.
-    pub(super) digest: String,
-    /// At each search step, in turn. They are the same for all trials, and are never computed twice.
-    pub(super) truths: Arc<[Option<Truth>]>,
+    pub(super) script: Arc<Script>,
+}
+
+/// What is the same for all trials: read and computed once, so that a file which changes meanwhile matters to none.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Script {
+    pub(super) runbook: Runbook,
+    /// The exact neighbours at each search step, in turn.
+    pub(super) truths: Vec<Option<Truth>>,
 }
 
 /// What is said of it.
@@ -61,7 +66,7 @@ impl Apart for RunbookArgs {
     type Found = Found;
 
     fn silent(self) -> RunbookArgs {
-        RunbookArgs { output: OutArgs { out: None, quiet: true }, ..self }
+        RunbookArgs { output: OutArgs::NONE, ..self }
     }
 
     fn place(&self) -> &PlaceArgs {
@@ -73,7 +78,7 @@ impl Apart for RunbookArgs {
     }
 
     fn bench<'a>(&'a self, ground: Ground, stop: &'a AtomicBool) -> Result<Box<Measure<'a, RunbookArgs>>> {
-        let bench = Bench::new(self, ground, stop)?;
+        let bench = Bench::new(self, ground, stop);
         Ok(Box::new(move |task, push| bench.trial(task, push)))
     }
 }
@@ -82,7 +87,6 @@ impl Apart for RunbookArgs {
 struct Bench<'a> {
     args: &'a RunbookArgs,
     machine: Machine,
-    plan: Plan,
     dataset: Dataset,
     base: CodedBase,
     canary: Canary,
@@ -90,24 +94,20 @@ struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn new(args: &'a RunbookArgs, ground: Ground, stop: &'a AtomicBool) -> Result<Bench<'a>> {
+    fn new(args: &'a RunbookArgs, ground: Ground, stop: &'a AtomicBool) -> Bench<'a> {
         let Ground { machine, dataset, canary, .. } = ground;
-        let (plan, base) = (args.plan(&machine)?, CodedBase::of(&dataset));
-        Ok(Bench { args, machine, plan, dataset, base, canary, stop })
+        let base = CodedBase::of(&dataset);
+        Bench { args, machine, dataset, base, canary, stop }
     }
 
     /// Does one trial, and tells `push` of it, which returns false to stop.
     fn trial(&self, task: &Task, push: &mut dyn FnMut(Found) -> bool) -> Result<Outcome> {
-        let Bench { args, machine, plan, dataset, base, canary, stop } = self;
-        ensure!(
-            plan.digest == task.digest,
-            "{} has changed since the measurement began; put it back as it was, or start over",
-            args.runbook
-        );
+        let Bench { args, machine, dataset, base, canary, stop } = self;
+        let Script { runbook, truths } = &*task.script;
         let (pin, threads) = (&args.place.pin, task.threads);
         let shape = Shape {
             dataset,
-            runbook: &plan.runbook,
+            runbook,
             cpus: pin.plan(machine, threads),
             k: args.graph.k,
             ef: args.graph.ef,
@@ -118,7 +118,7 @@ impl<'a> Bench<'a> {
         // What an index before left in the heap would pass for what this one takes.
         crate::alloc::trim();
         let store = make(args.graph.index(dataset, args.seed))?;
-        let (exact, watch) = (Exact { truths: &task.truths, base }, Watch::begin(canary));
+        let (exact, watch) = (Exact { truths, base }, Watch::begin(canary));
         let mut tell = |number| push(Found::Step(number));
         let Some(replayed) = all_steps(store.as_ref(), &shape, &exact, &mut tell, stop)? else {
             return Ok(Outcome::Interrupted);

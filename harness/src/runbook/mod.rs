@@ -35,7 +35,7 @@ use crate::record;
 use crate::sweep::Outcome;
 use crate::{output, progress};
 use args::Plan;
-use bench::{Found, Task};
+use bench::{Found, Script, Task};
 use steps::Runbook;
 
 /// Replays, and prints the tables to `out`. `stop` ends it early, as does a trial that fails; those that were finished until then are kept.
@@ -47,7 +47,7 @@ pub fn run(args: &RunbookArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result
     let plan = args.plan(&machine)?;
     output::check_file(args.output.out.as_deref())?;
     let memory = args.place.settle(&machine)?;
-    let (document, outcome) = measure(args, &plan, machine, memory, stop)?;
+    let (document, outcome) = measure(args, plan, machine, memory, stop)?;
     if document.trials.is_empty() {
         let outcome = outcome?;
         eprintln!("stopped before the first trial had ended; nothing was written");
@@ -78,15 +78,15 @@ pub fn check(text: &str, set: Option<&str>, rows: usize) -> Result<usize> {
 /// What was measured, and how it ended.
 fn measure(
     args: &RunbookArgs,
-    plan: &Plan,
+    plan: Plan,
     machine: Machine,
     memory: MemoryInForce,
     stop: &AtomicBool,
 ) -> Result<(Document, Result<Outcome>)> {
     output::warn_of_debug_build();
-    let dataset = args.data(plan)?;
+    let dataset = args.data(&plan)?;
     let spinner = progress::spinner("exact neighbours at each search step".into(), args.output.quiet);
-    let truths: Arc<[_]> = score::truths(&plan.runbook, &dataset, args.graph.k, stop)?.into();
+    let truths = score::truths(&plan.runbook, &dataset, args.graph.k, stop)?;
     spinner.finish_and_clear();
     let pin = &args.place.pin;
     let (started, canary) = (record::now_rfc3339(), Canary::new(pin.first_cpu(&machine)));
@@ -106,7 +106,7 @@ fn measure(
             set: plan.runbook.set.clone(),
             max_points: plan.runbook.max_points,
             steps: plan.runbook.steps.len(),
-            digest: plan.digest.clone(),
+            digest: plan.digest,
         },
         config: Config {
             overlap_search: args.overlap_search,
@@ -124,11 +124,12 @@ fn measure(
         },
         trials: Vec::new(),
     };
+    let script = Arc::new(Script { runbook: plan.runbook, truths });
     let ground = Ground { machine, memory, dataset, canary };
     let mut measure = apart::measurer(args, args.apart.isolation(), ground, true, stop)?;
     let outcome = Blocks::new(args.blocks, args.seed).all(&wanted, |&(subject, threads), turn| {
         let strategy = subject.name.to_owned();
-        let task = Task { strategy, threads, turn, digest: plan.digest.clone(), truths: Arc::clone(&truths) };
+        let task = Task { strategy, threads, turn, script: Arc::clone(&script) };
         let spinner = progress::spinner(task.to_string(), args.output.quiet);
         let mut again = false;
         let outcome = measure(&task, &mut |found| {

@@ -43,7 +43,7 @@ impl Kind {
 }
 
 /// A step with its arguments.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Step {
     Insert(Range<u32>),
     Delete(Range<u32>),
@@ -75,7 +75,7 @@ impl Step {
 }
 
 /// The steps for one data set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Runbook {
     /// The data set that it was written for.
     pub(super) set: String,

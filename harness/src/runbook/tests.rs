@@ -223,13 +223,13 @@ fn shape<'a>(dataset: &'a Dataset, runbook: &'a Runbook, overlap: bool) -> Shape
 
 fn replayed(store: Box<dyn Store>, dataset: &Dataset, runbook: &Runbook, overlap: bool) -> Trial {
     let stop = AtomicBool::new(false);
-    let truths: Arc<[_]> = score::truths(runbook, dataset, 10, &stop).unwrap().into();
+    let truths = score::truths(runbook, dataset, 10, &stop).unwrap();
     let exact = Exact { truths: &truths, base: &CodedBase::of(dataset) };
     let shape = shape(dataset, runbook, overlap);
     let replayed = all_steps(store.as_ref(), &shape, &exact, &mut |_| true, &stop).unwrap().unwrap();
     let turn = Turn { number: 0, block: 0, attempt: 0 };
-    let (strategy, digest) = ("it".to_owned(), String::new());
-    let task = Task { strategy, threads: 3, turn, digest, truths: Arc::clone(&truths) };
+    let script = Arc::new(Script { runbook: runbook.clone(), truths: Vec::new() });
+    let task = Task { strategy: "it".into(), threads: 3, turn, script };
     let (conditions, tainted) = (Conditions::default(), Vec::new());
     ended(Of { task: &task, oversubscribed: false, conditions, tainted }, store, replayed)
 }

@@ -1,16 +1,17 @@
-//! Sessions in processes of their own ([`crate::apart`]).
+//! A session as a task, for a process of its own or for that of the sweep ([`crate::apart`]).
 
 use super::patience::Patience;
 use super::session::{Bench, session};
 use super::standing::Kept;
-use super::{Outcome, Plan, Session, SweepArgs};
-use crate::apart::{Apart, Ground, Measure, Processes};
+use super::{Outcome, Plan, Session, SweepArgs, sample};
+use crate::apart::{Apart, Ground, Measure};
 use crate::data::Dataset;
 use crate::machine::PlaceArgs;
 use crate::record::{Key, Row};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fmt::{self, Display, Formatter};
 use std::sync::atomic::AtomicBool;
 
 /// One session.
@@ -23,6 +24,13 @@ pub(crate) struct Task {
     /// The rows to measure.
     wanted: BTreeSet<Key>,
     patience: Patience,
+}
+
+impl Display for Task {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Task { strategy, codec, threads, block, .. } = self;
+        write!(f, "{strategy} {codec} x{threads} in block {}", block + 1)
+    }
 }
 
 impl Apart for SweepArgs {
@@ -45,13 +53,14 @@ impl Apart for SweepArgs {
     fn bench<'a>(&'a self, ground: Ground, stop: &'a AtomicBool) -> Result<Box<Measure<'a, SweepArgs>>> {
         let Ground { machine, memory, dataset, canary } = ground;
         let plan = Plan::new(self, &machine, memory, &dataset)?;
+        let (learnt, mut kept) = (sample(&dataset), Kept::default());
         Ok(Box::new(move |task, push| {
             let own = |which: &Session| {
                 (which.strategy.name(), which.codec, which.threads)
                     == (&*task.strategy, &*task.codec, task.threads)
             };
             let which = plan.sessions(task.block).find(own).context("there is no such session")?;
-            let bench = Bench::new(&plan, &machine, &dataset, &canary, stop);
+            let bench = Bench::new(&plan, &machine, &dataset, &learnt, &canary, stop);
             let (mut patience, mut failed) = (task.patience, None);
             let mut checked = |row: Row| match row.check() {
                 Ok(()) => push(Box::new(row)),
@@ -60,16 +69,15 @@ impl Apart for SweepArgs {
                     false
                 }
             };
-            let outcome =
-                session(&bench, &mut Kept::default(), &mut patience, &which, &task.wanted, &mut checked);
+            let outcome = session(&bench, &mut kept, &mut patience, &which, &task.wanted, &mut checked);
             failed.map_or(Ok(outcome), |error| Err(error.into()))
         }))
     }
 }
 
-/// Measures the rows `wanted` of one session in a process of its own, and hands each to `push`, which returns false to stop.
+/// Measures the rows `wanted` of one session, and hands each to `push`, which returns false to stop.
 pub(super) fn measured(
-    processes: &Processes<'_, SweepArgs>,
+    measure: &mut Measure<'_, SweepArgs>,
     which: &Session,
     wanted: &BTreeSet<Key>,
     patience: &mut Patience,
@@ -83,7 +91,7 @@ pub(super) fn measured(
         wanted: wanted.clone(),
         patience: *patience,
     };
-    processes.run(which, &task, &mut |row| {
+    measure(&task, &mut |row| {
         patience.count(row.attempt);
         push(*row)
     })

@@ -6,7 +6,7 @@
 //! - `standing`: indexes that are searched in more than one block.
 //! - `step`: blocks that wait for a line.
 //! - `session`: builds an index with pinned workers and measures the workloads on it.
-//! - `apart`: sessions in processes of their own.
+//! - `apart`: a session as a task, for a process of its own or for this one.
 //! - `script`: what a worker does next; `log`: what it did, and how long it took.
 //! - `pace`: doing something at a set rate.
 //! - `workers`: a barrier in, a shared stop flag out.
@@ -45,18 +45,16 @@ pub(crate) use sample::sample;
 pub(crate) use session::pool;
 pub use workload::Workload;
 
-use crate::apart::{Processes, Setting};
+use crate::apart::{Ground, Measure, measurer};
 use crate::data::{Dataset, TruthSource};
 use crate::machine::{Canary, Machine, build_info};
 use crate::progress;
-use crate::record::{self, Claim, Isolation, Key, Row, Writer};
+use crate::record::{self, Claim, Key, Writer};
 use crate::{report, summary};
 use anyhow::{Context, Error, Result, anyhow};
 use estimate::{Estimate, Work, spoken};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
-use session::Bench;
-use standing::Kept;
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::sync::atomic::AtomicBool;
@@ -109,25 +107,9 @@ fn measured(args: &SweepArgs, stop: &AtomicBool) -> Result<(Plan, record::Docume
     let progress = progress::rows(plan.keys().count() as u64, args.quiet);
     progress.set_position(writer.document().rows.len() as u64);
     let canary = Canary::new(plan.first_cpu(&machine));
-    let mut measure: Box<Measure<'_>> = match plan.isolation {
-        Isolation::Process => {
-            let brought = truth == TruthSource::Given;
-            let setting = Setting::new(args, &machine, &dataset, brought, canary.reference());
-            let processes = Processes::new(&setting, stop)?;
-            // The processes have vectors of their own: one copy is enough.
-            drop(dataset);
-            Box::new(move |which, keys, patience, push| {
-                apart::measured(&processes, which, keys, patience, push)
-            })
-        }
-        Isolation::None => {
-            let bench = Bench::new(&plan, &machine, &dataset, &canary, stop);
-            let mut kept = Kept::default();
-            Box::new(move |which, keys, patience, push| {
-                Ok(session::session(&bench, &mut kept, patience, which, keys, push))
-            })
-        }
-    };
+    let (brought, memory) = (truth == TruthSource::Given, plan.memory.clone());
+    let ground = Ground { machine: machine.clone(), memory, dataset, canary };
+    let mut measure = measurer(args, plan.isolation, ground, brought, stop)?;
     let outcome = blocks(args, &plan, &machine, &mut measure, &mut writer, &progress, stop)?;
     drop(measure);
     progress.finish_and_clear();
@@ -173,15 +155,11 @@ fn missing(plan: &Plan, block: usize, done: &BTreeSet<Key>) -> Vec<(Session, BTr
     missing.filter(|(_, keys): &(_, BTreeSet<Key>)| !keys.is_empty()).collect()
 }
 
-/// Measures rows of one session, and hands each to the last of what it gets, which returns false to stop.
-type Measure<'a> =
-    dyn FnMut(&Session, &BTreeSet<Key>, &mut Patience, &mut dyn FnMut(Row) -> bool) -> Result<Outcome> + 'a;
-
 fn blocks(
     args: &SweepArgs,
     plan: &Plan,
     machine: &Machine,
-    measure: &mut Measure<'_>,
+    measure: &mut Measure<'_, SweepArgs>,
     writer: &mut Writer,
     progress: &ProgressBar,
     stop: &AtomicBool,
@@ -223,7 +201,7 @@ fn blocks(
         }
         let begin = Instant::now();
         let mut rows = Ok(());
-        let ended = measure(which, keys, &mut patience, &mut |row| {
+        let ended = apart::measured(measure, which, keys, &mut patience, &mut |row| {
             progress.inc(u64::from(row.attempt == 0));
             rows = rows_or(std::mem::replace(&mut rows, Ok(())), || writer.push(row).map_err(Into::into));
             rows.is_ok()

@@ -33,7 +33,7 @@ impl Patience {
     }
 
     /// Counts a trial of which another process has a row, and asked its own [`Patience::again`].
-    pub(super) fn count(&mut self, attempt: usize) {
+    pub(crate) fn count(&mut self, attempt: usize) {
         self.trials += 1;
         self.repetitions += usize::from(attempt > 0);
     }

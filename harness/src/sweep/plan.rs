@@ -11,7 +11,6 @@ use hnsw_core::error::MAX_EF;
 use hnsw_core::graph::MAX_M;
 use hnsw_core::hnsw::IndexConfig;
 use hnsw_erased::{ALL, CODECS, CodecInfo, Strategy, by_name};
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,12 +25,6 @@ pub struct Session {
     pub threads: usize,
     /// Which repetition.
     pub block: usize,
-}
-
-impl fmt::Display for Session {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} x{} in block {}", self.strategy.name(), self.codec, self.threads, self.block + 1)
-    }
 }
 
 /// A checked sweep.

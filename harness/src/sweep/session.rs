@@ -5,7 +5,6 @@ use super::pace::Pace;
 use super::patience::Patience;
 use super::plan::Session as Which;
 use super::recall::recall;
-use super::sample::sample;
 use super::script::{Round, Script};
 use super::standing::{Kept, Known, Standing};
 use super::workers::{self, Turn, Window};
@@ -34,22 +33,23 @@ pub struct Bench<'a> {
     machine: &'a Machine,
     dataset: &'a Dataset,
     /// What codecs learn from.
-    sample: Vec<f32>,
+    sample: &'a [f32],
     /// What tells whether the machine is as it was.
     canary: &'a Canary,
     stop: &'a AtomicBool,
 }
 
 impl<'a> Bench<'a> {
-    /// Everything that a session needs besides what tells it from others.
+    /// Everything that a session needs besides what tells it from others. `sample` is what codecs learn from.
     pub fn new(
         plan: &'a Plan,
         machine: &'a Machine,
         dataset: &'a Dataset,
+        sample: &'a [f32],
         canary: &'a Canary,
         stop: &'a AtomicBool,
     ) -> Self {
-        Bench { plan, machine, dataset, sample: sample(dataset), canary, stop }
+        Bench { plan, machine, dataset, sample, canary, stop }
     }
 
     /// Distances and hops of a search, on average over all queries. A window asks some of them once more than others, so what
@@ -154,7 +154,7 @@ impl Session<'_> {
 
     fn index(&self) -> Box<dyn Bed> {
         crate::alloc::trim();
-        let made = self.which.strategy.index(self.which.codec, self.bench.plan.index, &self.bench.sample);
+        let made = self.which.strategy.index(self.which.codec, self.bench.plan.index, self.bench.sample);
         // The plan has checked that the codec exists and fits the data, and every parameter.
         made.and_then(Result::ok).expect("a checked configuration")
     }

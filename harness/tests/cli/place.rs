@@ -70,7 +70,7 @@ fn every_policy_is_recorded_and_none_has_no_map() {
 #[cfg(target_os = "linux")]
 fn cpus_and_nodes_that_are_not_there_are_refused_before_anything_is_done() {
     let lab = Lab::new();
-    for command in ["sweep", "tax", "churn", "runbook", "limit"] {
+    for command in ["sweep", "tax", "churn", "runbook", "latency --rate 1", "ladder", "limit"] {
         let said = refusal(&lab.run(&format!("{command} --pin list:65536")));
         assert!(said.starts_with("error: --pin has CPU 65536; this process may run on "), "{said}");
         let said = refusal(&lab.run(&format!("{command} --memory bind:1000")));
